@@ -1,0 +1,173 @@
+"""What assets need from the outside, named as Protocols; ``pipelines/resources.py`` supplies them.
+
+Belongs here: Protocols and the plain values that cross them. Does not: any implementation, any Dagster type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+
+class Clock(Protocol):
+    """Our clock. A resource and never `datetime.now`, so that the same inputs give the same bytes."""
+
+    def now(self) -> datetime:
+        """Return the present instant, UTC, naive, microseconds."""
+        ...
+
+
+@dataclass(frozen=True, order=True)
+class RawKey:
+    """Address of one unit of raw data: the manifest's key."""
+
+    dataset: str
+    venue: str
+    source: str
+    day: date
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """Rows to land under one key.
+
+    Parameters
+    ----------
+    key : RawKey
+    rows : polars.DataFrame
+        Valid rows in the shape of ``quality.schemas.raw.RAW_TABLES[key.dataset]``.
+    rejected : polars.DataFrame
+        Refused rows, shape ``quality.tables.REJECTED_COLUMNS``; may be empty.
+    payloads : tuple of str
+        SHA-256 of the payloads behind the rows.
+    origin_note : str
+        What a reader needs to find the origin again: file name, or request path without secrets.
+    is_synthetic : bool
+        True where the records come from the sandbox.
+    """
+
+    key: RawKey
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    payloads: tuple[str, ...] = ()
+    origin_note: str = ""
+    is_synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One committed line of the manifest.
+
+    `status` is ``committed`` for rows (also none: the venue answered and had nothing) or an outage code
+    (``unreachable``, ``geoblocked``, ``banned``, ``rate_limited``, ``venue_error``) for a day that could not be fetched;
+    an outage never replaces a committed generation. `path` is absolute, None for outages.
+    """
+
+    position: int
+    key: RawKey
+    status: str
+    rows_count: int
+    quarantined_rows_count: int
+    sha256: str | None
+    path: Path | None
+    captured_at_utc: datetime
+    committed_at_utc: datetime
+    schema_version: int
+    code_version: str
+    is_synthetic: bool
+    payloads: tuple[str, ...] = ()
+    quarantine_path: Path | None = None
+    origin_note: str = ""
+
+
+class RawLake(Protocol):
+    """The raw lake as assets see it: append-only, content-addressed."""
+
+    def commit(self, batches: Iterable[RawBatch]) -> list[Generation]:
+        """Land batches and commit one manifest line each; returns the new generations."""
+        ...
+
+    def record_outage(self, key: RawKey, code: str, note: str) -> Generation:
+        """Record that a key could not be fetched, with an outage code; keeps earlier generations current."""
+        ...
+
+    def save_payload(self, body: bytes, request: str) -> str:
+        """Keep the bytes of an answer (content-addressed) and return their SHA-256."""
+        ...
+
+    def current(self, as_of: datetime | None = None) -> Sequence[Generation]:
+        """Return the last committed generation per key, in key order; with `as_of`, the last committed by then."""
+        ...
+
+    def outages(self, as_of: datetime | None = None) -> Sequence[Generation]:
+        """Return the last outage per key that has no later committed generation, in key order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a source client brings back for one dataset and day, before validation.
+
+    `rows` has the raw table's columns plus ``row_count`` (Int64, place in the answer, 1 = first).
+    """
+
+    rows: pl.DataFrame
+    payloads: tuple[str, ...] = ()
+    origin_note: str = ""
+
+
+class SourceOutage(Exception):
+    """A source did not answer as needed. `code` is an outage code of `Generation.status`; the message is one clear line."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ExchangeSource(Protocol):
+    """A venue's client: one method per raw dataset; each raises `SourceOutage` and nothing else for the venue's faults."""
+
+    venue: str
+    source: str
+    is_synthetic: bool
+
+    def instruments(self) -> Capture:
+        """Return the contracts listed now (a snapshot)."""
+        ...
+
+    def candles(self, day: date) -> Capture:
+        """Return the hourly trade candles that start on a UTC day."""
+        ...
+
+    def funding_rates(self, day: date) -> Capture:
+        """Return the settlements of a UTC day."""
+        ...
+
+    def open_interest(self, day: date) -> Capture:
+        """Return the hourly open interest observations of a UTC day."""
+        ...
+
+    def depth_bands(self) -> Capture:
+        """Return the book as it is now, summed into bands."""
+        ...
+
+
+@dataclass(frozen=True)
+class WarehouseSlice:
+    """Where a materialization reads and writes.
+
+    `warehouse` is the DuckDB file, `reports` the folder of daily reports, `published` the folder of the snapshot;
+    `as_of` pins the manifest (None = current), `input_sha256` names the raw content behind the warehouse.
+    """
+
+    warehouse: Path
+    reports: Path
+    published: Path
+    as_of: datetime | None = None
+    input_sha256: str = ""
+    tags: dict[str, str] = field(default_factory=dict)

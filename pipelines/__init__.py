@@ -1,0 +1,1 @@
+"""How it runs: definitions, settings, resources, jobs, schedules, commands, source clients, lake and sandbox."""

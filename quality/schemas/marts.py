@@ -1,0 +1,185 @@
+"""Marts as the Python side knows them. dbt's yml declares the same columns; a two-way drift test holds the two together.
+
+The order of columns is the order in the mart; `nullable` names what may be missing, the rest carries a not-null constraint.
+"""
+
+from __future__ import annotations
+
+from quality.fields.dictionary import fields
+from quality.schemas.sim import CRITICAL_SHOCKS, STRESS_SCENARIOS
+from quality.tables import Table
+
+
+def _mart(name: str, description: str, grain: str, columns: str, nullable: str = "") -> Table:
+    return Table(
+        "marts",
+        name,
+        description,
+        grain=tuple(grain.split()),
+        fields=fields(*columns.split()),
+        nullable=frozenset(nullable.split()),
+    )
+
+
+_MARTS = (
+    _mart(
+        "dim_assets",
+        "Assets that any record or the seed names. One row per asset.",
+        "asset",
+        "asset asset_name first_seen_date_utc last_seen_date_utc is_synthetic",
+        "first_seen_date_utc last_seen_date_utc",
+    ),
+    _mart(
+        "dim_venues",
+        "Exchanges and publishers that records come from. One row per venue.",
+        "venue",
+        "venue venue_name venue_kind open_interest_basis reference_rank terms_note",
+        "open_interest_basis reference_rank",
+    ),
+    _mart(
+        "dim_instruments",
+        "Contracts. One row per instrument (venue, symbol and listing).",
+        "instrument_id",
+        "instrument_id venue venue_symbol asset quote_asset settle_asset contract_kind contract_size_base price_tick_quote "
+        "quantity_step_base listed_at_utc is_listing_time_known first_seen_date_utc last_seen_date_utc is_synthetic",
+        "quote_asset settle_asset contract_kind contract_size_base price_tick_quote quantity_step_base listed_at_utc",
+    ),
+    _mart(
+        "fct_candles_hourly",
+        "Trade candles after ranking of sources. One row per instrument and hour.",
+        "instrument_id interval_start_utc",
+        "instrument_id venue asset interval_start_utc interval_end_utc open_quote high_quote low_quote close_quote volume_base "
+        "volume_usd return_frac is_closed source is_synthetic",
+        "volume_base volume_usd return_frac",
+    ),
+    _mart(
+        "fct_prices_hourly",
+        "Reference prices over the venues. One row per asset and hour.",
+        "asset interval_start_utc",
+        "asset interval_start_utc interval_end_utc reference_venue open_quote high_quote low_quote close_quote median_close_quote "
+        "lowest_low_quote highest_high_quote close_dispersion_bps volume_base volume_usd return_frac venues_count is_closed is_synthetic",
+        "close_dispersion_bps volume_base volume_usd return_frac",
+    ),
+    _mart(
+        "fct_market_recaps_daily",
+        "The day in one row: return, falls, beta, volume. One row per asset and UTC day.",
+        "asset recap_date_utc",
+        "asset recap_date_utc reference_venue open_quote high_quote low_quote close_quote return_frac range_frac drawdown_frac "
+        "drawdown_30d_frac wick_frac retrace_frac downside_beta_x volume_usd volume_z_x breadth_frac hours_count venues_count is_closed is_synthetic",
+        "return_frac retrace_frac downside_beta_x volume_usd volume_z_x breadth_frac",
+    ),
+    _mart(
+        "fct_funding_rates",
+        "Funding settlements with their interval and 8-hour normal form. One row per instrument and settlement.",
+        "instrument_id settled_at_utc",
+        "instrument_id venue asset settled_at_utc occurred_at_utc funding_rate_frac funding_interval_hours interval_origin "
+        "funding_rate_8h_frac funding_rate_annualised_frac source is_synthetic",
+        "funding_interval_hours funding_rate_8h_frac funding_rate_annualised_frac",
+    ),
+    _mart(
+        "fct_funding_daily",
+        "Funding of the day over the venues. One row per asset and UTC day.",
+        "asset funding_date_utc",
+        "asset funding_date_utc oi_weighted_funding_8h_frac mean_funding_8h_frac median_funding_8h_frac min_funding_8h_frac "
+        "max_funding_8h_frac funding_dispersion_bps funding_z_x settlements_count venues_count weighted_venues_count is_synthetic",
+        "oi_weighted_funding_8h_frac mean_funding_8h_frac median_funding_8h_frac min_funding_8h_frac max_funding_8h_frac "
+        "funding_dispersion_bps funding_z_x",
+    ),
+    _mart(
+        "fct_open_interest_hourly",
+        "One-sided open interest; the last observation of the hour. One row per instrument and hour.",
+        "instrument_id interval_start_utc",
+        "instrument_id venue asset interval_start_utc occurred_at_utc open_interest_one_sided_base open_interest_one_sided_usd "
+        "open_interest_base_origin open_interest_usd_origin open_interest_basis open_interest_change_1h_frac "
+        "open_interest_base_change_1h_frac source is_synthetic",
+        "open_interest_one_sided_base open_interest_one_sided_usd open_interest_change_1h_frac open_interest_base_change_1h_frac",
+    ),
+    _mart(
+        "fct_depth_hourly",
+        "Order-book depth around the mid; the last book of the hour. One row per instrument, hour and band.",
+        "instrument_id interval_start_utc band_bps",
+        "instrument_id venue asset interval_start_utc occurred_at_utc mid_quote band_bps bid_depth_base ask_depth_base source is_synthetic",
+        "bid_depth_base ask_depth_base",
+    ),
+    _mart(
+        "fct_etf_flows_daily",
+        "Net flows of spot ETFs. One row per asset, fund and trading day.",
+        "asset fund flow_date_utc",
+        "asset fund flow_date_utc net_flow_usd net_flow_5d_usd cumulative_net_flow_usd streak_count venue source is_synthetic",
+    ),
+    _mart(
+        "fct_macro_observations",
+        "Macro figures by vintage. One row per series, observation day and vintage.",
+        "series_id observation_date_utc vintage_date_utc",
+        "series_id series_name observation_date_utc vintage_date_utc vintage_origin value_native previous_value_native "
+        "change_native unit venue source is_synthetic",
+        "previous_value_native change_native",
+    ),
+    _mart(
+        "fct_sentiment_daily",
+        "Sentiment indices. One row per index and day.",
+        "index_name sentiment_date_utc",
+        "index_name sentiment_date_utc sentiment_index sentiment_change_7d_index sentiment_class venue source is_synthetic",
+        "sentiment_change_7d_index",
+    ),
+    _mart(
+        "fct_data_coverage_daily",
+        "What is there and what is missing, with the reason. One row per dataset, venue and UTC day.",
+        "dataset venue coverage_date_utc",
+        "dataset venue coverage_date_utc coverage_status coverage_reason expected_rows_count observed_rows_count missing_rows_count "
+        "quarantined_rows_count coverage_frac sources is_synthetic",
+        "coverage_frac",
+    ),
+    _mart(
+        "fct_quarantined_rows_daily",
+        "Rows that were refused. One row per dataset, venue, source, capture key day and reason.",
+        "dataset venue source capture_date_utc reason",
+        "dataset venue source capture_date_utc reason quarantined_rows_count is_synthetic",
+    ),
+    _mart(
+        "fct_source_disagreements_daily",
+        "Buckets that two sources gave and how far they differ. One row per dataset, venue and UTC day.",
+        "dataset venue coverage_date_utc",
+        "dataset venue coverage_date_utc sources compared_rows_count disagreeing_rows_count max_difference_bps",
+    ),
+    Table(
+        "marts",
+        "fct_stress_scenarios_daily",
+        "Static cascade replays of the day's closing state. One row per asset, day, position side, shock and setting.",
+        grain=STRESS_SCENARIOS.grain,
+        fields=STRESS_SCENARIOS.fields,
+        nullable=STRESS_SCENARIOS.nullable,
+    ),
+    Table(
+        "marts",
+        "fct_critical_shocks_daily",
+        "Smallest shocks that start a fall which feeds itself. One row per asset, day, position side and setting.",
+        grain=CRITICAL_SHOCKS.grain,
+        fields=CRITICAL_SHOCKS.fields,
+        nullable=CRITICAL_SHOCKS.nullable,
+    ),
+)
+
+MARTS: dict[str, Table] = {t.name: t for t in _MARTS}
+
+# The column of a mart that says to which UTC day a row belongs; exports of a day are cut by it. None: exported whole.
+MART_DAY_COLUMN: dict[str, str | None] = {
+    "dim_assets": None,
+    "dim_venues": None,
+    "dim_instruments": None,
+    "fct_candles_hourly": "interval_start_utc",
+    "fct_prices_hourly": "interval_start_utc",
+    "fct_market_recaps_daily": "recap_date_utc",
+    "fct_funding_rates": "settled_at_utc",
+    "fct_funding_daily": "funding_date_utc",
+    "fct_open_interest_hourly": "interval_start_utc",
+    "fct_depth_hourly": "interval_start_utc",
+    "fct_etf_flows_daily": "flow_date_utc",
+    "fct_macro_observations": "observation_date_utc",
+    "fct_sentiment_daily": "sentiment_date_utc",
+    "fct_data_coverage_daily": "coverage_date_utc",
+    "fct_quarantined_rows_daily": "capture_date_utc",
+    "fct_source_disagreements_daily": "coverage_date_utc",
+    "fct_stress_scenarios_daily": "scenario_date_utc",
+    "fct_critical_shocks_daily": "scenario_date_utc",
+}

@@ -1,0 +1,293 @@
+"""Raw tables: the canonical shape in which every source lands, one dataset each, any venue.
+
+A source's parser or import mapping brings its own units to these; that is the only place where venue quirks are undone.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from quality.fields.dictionary import fields
+from quality.tables import Rule, Table
+
+_c = pl.col
+
+
+def _positive(name: str) -> Rule:
+    return Rule("not_positive", name, _c(name) <= 0, f"{name}_is_positive")
+
+
+def _not_negative(name: str) -> Rule:
+    return Rule("negative", name, _c(name) < 0, f"{name}_is_not_negative")
+
+
+_VENUE_NAMES = Rule(
+    "bad_venue_name", "venue", ~_c("venue").str.contains(r"^[a-z][a-z0-9_]{0,31}$"), "venue_is_a_plain_lower_case_name"
+)
+_SYMBOL = Rule(
+    "bad_symbol",
+    "venue_symbol",
+    (_c("venue_symbol").str.len_chars() == 0) | _c("venue_symbol").str.contains(r"[\x00-\x1f\x7f]"),
+    "venue_symbol_is_printable",
+)
+_IDENTITY = (_VENUE_NAMES, _SYMBOL)
+
+INSTRUMENTS = Table(
+    "raw",
+    "instruments",
+    "Contracts as a venue lists them, a whole snapshot by capture day. One row per venue and symbol.",
+    grain=("venue", "venue_symbol"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "quote_asset",
+        "settle_asset",
+        "contract_kind",
+        "contract_size_base",
+        "price_tick_quote",
+        "quantity_step_base",
+        "listed_at_utc",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"contract_size_base", "price_tick_quote", "quantity_step_base", "listed_at_utc"}),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "unknown_contract_kind",
+            "contract_kind",
+            ~_c("contract_kind").is_in(["linear", "inverse", "quanto"]),
+            "contract_kind_is_known",
+        ),
+        _positive("contract_size_base"),
+        _positive("price_tick_quote"),
+        _positive("quantity_step_base"),
+    ),
+)
+
+CANDLES = Table(
+    "raw",
+    "candles",
+    "Hourly candles. One row per venue, symbol, price kind and interval start.",
+    grain=("venue", "venue_symbol", "price_kind", "interval_start_utc"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "price_kind",
+        "interval_start_utc",
+        "interval_end_utc",
+        "open_quote",
+        "high_quote",
+        "low_quote",
+        "close_quote",
+        "volume_base",
+        "payload_sha256",
+    ),
+    # Mark and index candles have no volume.
+    nullable=frozenset({"volume_base"}),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "unknown_price_kind",
+            "price_kind",
+            ~_c("price_kind").is_in(["trade", "mark", "index"]),
+            "price_kind_is_known",
+        ),
+        _positive("open_quote"),
+        _positive("high_quote"),
+        _positive("low_quote"),
+        _positive("close_quote"),
+        _not_negative("volume_base"),
+        Rule("high_below_low", "high_quote", _c("high_quote") < _c("low_quote"), "high_is_not_below_low"),
+        Rule(
+            "high_below_body",
+            "high_quote",
+            _c("high_quote") < pl.max_horizontal("open_quote", "close_quote"),
+            "high_is_not_below_open_and_close",
+        ),
+        Rule(
+            "low_above_body",
+            "low_quote",
+            _c("low_quote") > pl.min_horizontal("open_quote", "close_quote"),
+            "low_is_not_above_open_and_close",
+        ),
+        Rule(
+            "not_on_the_hour",
+            "interval_start_utc",
+            _c("interval_start_utc") != _c("interval_start_utc").dt.truncate("1h"),
+            "interval_starts_on_the_hour",
+        ),
+        Rule(
+            "interval_not_one_hour",
+            "interval_end_utc",
+            (_c("interval_end_utc") - _c("interval_start_utc")) != pl.lit(timedelta(hours=1)),
+            "interval_is_one_hour",
+        ),
+    ),
+)
+
+FUNDING_RATES = Table(
+    "raw",
+    "funding_rates",
+    "Funding settlements. One row per venue, symbol and settlement as the venue stamps it.",
+    grain=("venue", "venue_symbol", "occurred_at_utc"),
+    fields=fields("venue", "venue_symbol", "asset", "occurred_at_utc", "funding_rate_frac", "payload_sha256"),
+    rules=(
+        *_IDENTITY,
+        # Venue caps are 0.5 to 4 % per settlement (2025-10-10 included); 10 % means that percent was read as a fraction.
+        Rule(
+            "funding_out_of_range",
+            "funding_rate_frac",
+            _c("funding_rate_frac").abs() > 0.1,
+            "funding_rate_is_within_ten_percent",
+        ),
+    ),
+)
+
+OPEN_INTEREST = Table(
+    "raw",
+    "open_interest",
+    "Open interest as observed. One row per venue, symbol and instant.",
+    grain=("venue", "venue_symbol", "occurred_at_utc"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "occurred_at_utc",
+        "open_interest_base",
+        "open_interest_usd",
+        "open_interest_basis",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"open_interest_base", "open_interest_usd"}),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "unknown_basis",
+            "open_interest_basis",
+            ~_c("open_interest_basis").is_in(["one_sided", "two_sided"]),
+            "open_interest_basis_is_known",
+        ),
+        _not_negative("open_interest_base"),
+        _not_negative("open_interest_usd"),
+        Rule(
+            "no_open_interest_figure",
+            "open_interest_usd",
+            _c("open_interest_base").is_null() & _c("open_interest_usd").is_null(),
+            "open_interest_has_a_figure",
+        ),
+    ),
+)
+
+DEPTH_BANDS = Table(
+    "raw",
+    "depth_bands",
+    "Order book summed into bands around the mid. One row per venue, symbol, instant and band.",
+    grain=("venue", "venue_symbol", "occurred_at_utc", "band_bps"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "occurred_at_utc",
+        "mid_quote",
+        "band_bps",
+        "bid_depth_base",
+        "ask_depth_base",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"bid_depth_base", "ask_depth_base"}),
+    rules=(
+        *_IDENTITY,
+        _positive("mid_quote"),
+        _positive("band_bps"),
+        _not_negative("bid_depth_base"),
+        _not_negative("ask_depth_base"),
+    ),
+)
+
+ETF_FLOWS = Table(
+    "raw",
+    "etf_flows",
+    "Net flows of spot ETFs, a whole snapshot by capture day. One row per asset, fund and trading day.",
+    grain=("venue", "asset", "fund", "flow_date_utc"),
+    fields=fields("venue", "asset", "fund", "flow_date_utc", "net_flow_usd", "payload_sha256"),
+    rules=(
+        _VENUE_NAMES,
+        # The largest day on record is about 1.4e9; 1e11 means that millions were scaled twice.
+        Rule(
+            "flow_out_of_range", "net_flow_usd", _c("net_flow_usd").abs() > 1e11, "net_flow_is_within_a_hundred_billion"
+        ),
+    ),
+)
+
+MACRO_OBSERVATIONS = Table(
+    "raw",
+    "macro_observations",
+    "Macro series, a whole snapshot by capture day. One row per series, observation day and vintage.",
+    grain=("venue", "series_id", "observation_date_utc", "vintage_date_utc"),
+    fields=fields(
+        "venue",
+        "series_id",
+        "observation_date_utc",
+        "vintage_date_utc",
+        "vintage_origin",
+        "value_native",
+        "unit",
+        "payload_sha256",
+    ),
+    rules=(
+        _VENUE_NAMES,
+        Rule(
+            "unknown_vintage_origin",
+            "vintage_origin",
+            ~_c("vintage_origin").is_in(["published", "captured"]),
+            "vintage_origin_is_known",
+        ),
+    ),
+)
+
+SENTIMENT = Table(
+    "raw",
+    "sentiment",
+    "Sentiment indices, a whole snapshot by capture day. One row per index and day.",
+    grain=("venue", "index_name", "sentiment_date_utc"),
+    fields=fields("venue", "index_name", "sentiment_date_utc", "sentiment_index", "payload_sha256"),
+    rules=(
+        _VENUE_NAMES,
+        Rule(
+            "index_out_of_range",
+            "sentiment_index",
+            (_c("sentiment_index") < 0) | (_c("sentiment_index") > 100),
+            "sentiment_index_is_between_0_and_100",
+        ),
+    ),
+)
+
+RAW_TABLES: dict[str, Table] = {
+    t.name: t
+    for t in (
+        INSTRUMENTS,
+        CANDLES,
+        FUNDING_RATES,
+        OPEN_INTEREST,
+        DEPTH_BANDS,
+        ETF_FLOWS,
+        MACRO_OBSERVATIONS,
+        SENTIMENT,
+    )
+}
+
+# The clock that says to which UTC day a row of a dataset belongs. None: a whole snapshot, keyed by its capture day.
+DAY_CLOCK: dict[str, str | None] = {
+    "instruments": None,
+    "candles": "interval_start_utc",
+    "funding_rates": "occurred_at_utc",
+    "open_interest": "occurred_at_utc",
+    "depth_bands": "occurred_at_utc",
+    "etf_flows": None,
+    "macro_observations": None,
+    "sentiment": None,
+}
