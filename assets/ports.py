@@ -6,11 +6,13 @@ Belongs here: Protocols and the plain values that cross them. Does not: any impl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 import polars as pl
 
 
@@ -64,7 +66,7 @@ class Generation:
     """One committed line of the manifest.
 
     `status` is ``committed`` for rows (also none: the venue answered and had nothing) or an outage code
-    (``unreachable``, ``geoblocked``, ``banned``, ``rate_limited``, ``venue_error``) for a day that could not be fetched;
+    (``unreachable``, ``geoblocked``, ``banned``, ``rate_limited``, ``venue_error``, ``not_offered``) for a day that could not be fetched;
     an outage never replaces a committed generation. `path` is absolute, None for outages.
     """
 
@@ -136,20 +138,24 @@ class ExchangeSource(Protocol):
     source: str
     is_synthetic: bool
 
+    def probe(self) -> None:
+        """Ask the venue whether it answers; raise `SourceOutage` where it does not."""
+        ...
+
     def instruments(self) -> Capture:
         """Return the contracts listed now (a snapshot)."""
         ...
 
-    def candles(self, day: date) -> Capture:
-        """Return the hourly trade candles that start on a UTC day."""
+    def candles(self, day: date, last: date | None = None) -> Capture:
+        """Return the hourly trade candles that start on a UTC day, or on the days up to and with `last`."""
         ...
 
-    def funding_rates(self, day: date) -> Capture:
-        """Return the settlements of a UTC day."""
+    def funding_rates(self, day: date, last: date | None = None) -> Capture:
+        """Return the settlements of a UTC day, or of the days up to and with `last`."""
         ...
 
-    def open_interest(self, day: date) -> Capture:
-        """Return the hourly open interest observations of a UTC day."""
+    def open_interest(self, day: date, last: date | None = None) -> Capture:
+        """Return the hourly open interest of a UTC day, or of the days up to and with `last`."""
         ...
 
     def depth_bands(self) -> Capture:
@@ -157,17 +163,27 @@ class ExchangeSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class WarehouseSlice:
-    """Where a materialization reads and writes.
+class Warehouse(Protocol):
+    """The DuckDB file as assets see it: opened for a moment, closed again, one writer at a time.
 
-    `warehouse` is the DuckDB file, `reports` the folder of daily reports, `published` the folder of the snapshot;
-    `as_of` pins the manifest (None = current), `input_sha256` names the raw content behind the warehouse.
+    `reports` is the folder of daily reports; `as_of` pins the manifest (None = current).
     """
 
-    warehouse: Path
     reports: Path
-    published: Path
-    as_of: datetime | None = None
-    input_sha256: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
+    as_of: datetime | None
+
+    def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the warehouse for writing; the file is free again when the block ends."""
+        ...
+
+    def refresh_raw(self) -> str:
+        """Point schema `raw` at the lake's current (or as-of) generations; return the hash of that content."""
+        ...
+
+    def input_sha256(self) -> str:
+        """Return the hash that the last `refresh_raw` left in the warehouse."""
+        ...
+
+    def publish(self) -> dict[str, int]:
+        """Swap the published snapshot for the marts of now; return rows per table."""
+        ...

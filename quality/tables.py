@@ -109,8 +109,11 @@ class Table:
         """Return a raw frame with no row and the right types."""
         return pl.DataFrame(schema=self.raw_schema)
 
-    def pandera_schema(self) -> pa.DataFrameSchema:
-        """Return the pandera schema of the raw frame: types, nullability, row rules, unique grain."""
+    def pandera_schema(self, *, unique: tuple[str, ...] | None = None) -> pa.DataFrameSchema:
+        """Return the pandera schema of the raw frame: types, nullability, row rules, unique grain.
+
+        `unique` overrides the grain, for a relation that holds several sources or captures of the same thing.
+        """
         columns: dict[str, pa.Column] = {}
         for f in self.fields:
             checks = [_as_check(r) for r in self.rules if r.field == f.name]
@@ -119,7 +122,7 @@ class Table:
             columns,
             strict=True,
             ordered=True,
-            unique=list(self.grain),
+            unique=list(self.grain if unique is None else unique) or None,
             name=self.address,
             description=self.description,
         )

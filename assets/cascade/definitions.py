@@ -1,0 +1,75 @@
+"""The cascade as assets: market marts in, schema `sim` out. Thin: the mathematics is beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    ResourceParam,
+    multi_asset,
+)
+
+from assets.lake.definitions import OWNERS, days_of
+from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
+from assets.ports import Warehouse
+from quality.schemas.sim import SIM_TABLES
+
+# What the fuel and depth estimates read.
+_INPUTS = [
+    AssetKey(["marts", name])
+    for name in (
+        "dim_assets",
+        "dim_instruments",
+        "fct_prices_hourly",
+        "fct_open_interest_hourly",
+        "fct_depth_hourly",
+        "fct_market_recaps_daily",
+    )
+]
+
+
+def build_cascade_assets() -> AssetsDefinition:
+    """Return the asset that replays shocks on each day's closing state and writes the sim tables."""
+
+    @multi_asset(
+        name="cascade",
+        specs=[
+            AssetSpec(
+                key=AssetKey(["sim", name]),
+                deps=_INPUTS,
+                description=f"{table.description} Fuel is estimated from open interest and a named prior; see docs/cascade.md.",
+                group_name="stress",
+                kinds={"numba", "duckdb"},
+                owners=OWNERS,
+            )
+            for name, table in SIM_TABLES.items()
+        ],
+        partitions_def=DAILY,
+        backfill_policy=ONE_RUN,
+        pool=WAREHOUSE_POOL,
+    )
+    def cascade(context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]) -> Iterable[MaterializeResult]:
+        from assets.cascade import frames  # noqa: PLC0415 - numba is imported only when a kernel is needed
+
+        left_out: list[str] = []
+        rows = dict.fromkeys(SIM_TABLES, 0)
+        with warehouse.connect() as con:
+            for day in days_of(context):
+                result = frames.stress_frames(con, day)
+                frames.write_sim(con, day, result.stress, result.critical)
+                left_out += [f"{day} {asset}: {reason}" for asset, reason in result.left_out]
+                rows["stress_scenarios"] += result.stress.height
+                rows["critical_shocks"] += result.critical.height
+        for name, count in rows.items():
+            yield MaterializeResult(
+                asset_key=AssetKey(["sim", name]),
+                metadata={"dagster/row_count": count, "left_out": MetadataValue.json(left_out)},
+            )
+
+    return cascade

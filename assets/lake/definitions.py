@@ -1,0 +1,176 @@
+"""Assets of the lake: one per venue and dataset from a factory, one per dataset of an import, and the raw schema.
+
+Belongs here: Dagster assets and their catalogue texts. Does not: fetching (``pipelines/sources``), the disk
+(``pipelines/lake``), validation (``quality``), splitting (``transform.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    Backoff,
+    MaterializeResult,
+    MetadataValue,
+    ResourceParam,
+    RetryPolicy,
+    asset,
+    multi_asset,
+)
+
+from assets.lake.transform import batches_of
+from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
+from assets.ports import Capture, Clock, ExchangeSource, RawKey, RawLake, SourceOutage, Warehouse
+from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
+
+OWNERS = ["team:data"]
+
+# Besides the datasets, the raw schema holds the lake's own books; every one is a dbt source.
+LAKE_BOOKS: dict[str, str] = {
+    "manifest": "Current generations of the lake. One row per dataset, venue, source and capture day.",
+    "outages": "Days that could not be fetched, with the outage code. One row per dataset, venue, source and capture day.",
+    "quarantine": "Rows that were refused, with place, field and reason. One row per refused row.",
+}
+
+
+def days_of(context: AssetExecutionContext) -> list[date]:
+    """Return the UTC days of the run's partition range, in order."""
+    window = context.partition_time_window
+    first, after = window.start.date(), window.end.date()
+    return [first + timedelta(days=i) for i in range((after - first).days)]
+
+
+def build_exchange_assets(venue: str, datasets: Sequence[str]) -> list[AssetsDefinition]:
+    """Return one asset per dataset of a venue; each lands its rows in the lake.
+
+    An unreachable venue costs its own partition and not the run: the outage is recorded with its code, earlier
+    generations stay current, and coverage names what is missing.
+    """
+    return [_exchange_asset(venue, dataset) for dataset in datasets]
+
+
+def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
+    table = RAW_TABLES[dataset]
+
+    @asset(
+        key=AssetKey(["lake", f"{venue}_{dataset}"]),
+        description=f"{table.description} Fetched from {venue} through ccxt; lands in the raw lake as Parquet.",
+        partitions_def=DAILY,
+        backfill_policy=ONE_RUN,
+        group_name="lake",
+        kinds={"python", "parquet"},
+        owners=OWNERS,
+        # Transport already retries an answer; this is for a machine that loses its network for a minute.
+        retry_policy=RetryPolicy(max_retries=1, delay=5, backoff=Backoff.EXPONENTIAL),
+        tags={"venue": venue},
+    )
+    def landed(
+        context: AssetExecutionContext,
+        lake: ResourceParam[RawLake],
+        exchanges: ResourceParam[Mapping[str, ExchangeSource]],
+        clock: ResourceParam[Clock],
+    ) -> MaterializeResult:
+        days = days_of(context)
+        if venue not in exchanges:
+            return MaterializeResult(metadata={"status": "disabled in settings", "rows": 0})
+        client = exchanges[venue]
+        try:
+            capture = _fetch(client, dataset, days, clock)
+        except SourceOutage as outage:
+            context.log.warning(f"{venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
+            recorded = days if DAY_CLOCK[dataset] is not None else [clock.now().date()]
+            for day in recorded:
+                lake.record_outage(RawKey(dataset, venue, client.source, day), outage.code, str(outage))
+            return MaterializeResult(metadata={"status": outage.code, "reason": str(outage), "rows": 0})
+        batches = batches_of(
+            capture,
+            dataset=dataset,
+            venue=venue,
+            source=client.source,
+            days=days,
+            now=clock.now(),
+            is_synthetic=client.is_synthetic,
+        )
+        generations = lake.commit(batches)
+        return MaterializeResult(
+            metadata={
+                "status": "landed",
+                "dagster/row_count": sum(g.rows_count for g in generations),
+                "quarantined": sum(g.quarantined_rows_count for g in generations),
+                "sha256": MetadataValue.json([g.sha256 for g in generations]),
+                "payloads": len(capture.payloads),
+            }
+        )
+
+    return landed
+
+
+def _fetch(client: ExchangeSource, dataset: str, days: Sequence[date], clock: Clock) -> Capture:
+    """Ask the client for a range of days; a snapshot is only the present, so past days have none."""
+    if DAY_CLOCK[dataset] is None:
+        return client.instruments()
+    if dataset == "depth_bands":
+        if clock.now().date() not in days:
+            raise SourceOutage("not_offered", "a venue shows its order book only as it is now; past days have none")
+        return client.depth_bands()
+    fetch = {
+        "candles": client.candles,
+        "funding_rates": client.funding_rates,
+        "open_interest": client.open_interest,
+    }[dataset]
+    return fetch(days[0], days[-1])
+
+
+def build_import_specs(mappings: Mapping[str, Iterable[str]]) -> list[AssetSpec]:
+    """Return external assets for what `lowtide import` lands: mapping name -> datasets."""
+    return [
+        AssetSpec(
+            key=AssetKey(["lake", f"{name}_{dataset}"]),
+            description=f"{RAW_TABLES[dataset].description} Landed by `lowtide import {name}`, not by a run.",
+            group_name="lake",
+            kinds={"file", "parquet"},
+            owners=OWNERS,
+        )
+        for name, datasets in mappings.items()
+        for dataset in datasets
+    ]
+
+
+def build_raw_tables(lake_keys: Sequence[AssetKey]) -> AssetsDefinition:
+    """Return the asset that points schema `raw` at the lake's current generations: one table per dataset, all venues."""
+
+    def feeding(dataset: str) -> list[AssetKey]:
+        return [k for k in lake_keys if k.path[1].endswith(f"_{dataset}")]
+
+    specs = [
+        AssetSpec(
+            key=AssetKey(["raw", name]), deps=feeding(name), description=table.description, **_raw_spec(columns=table)
+        )
+        for name, table in RAW_TABLES.items()
+    ] + [
+        AssetSpec(key=AssetKey(["raw", name]), deps=list(lake_keys), description=text, **_raw_spec())
+        for name, text in LAKE_BOOKS.items()
+    ]
+
+    @multi_asset(name="raw_tables", specs=specs, partitions_def=DAILY, backfill_policy=ONE_RUN, pool=WAREHOUSE_POOL)
+    def raw_tables(context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]) -> Iterable[MaterializeResult]:
+        input_sha256 = warehouse.refresh_raw()
+        for key in sorted(context.selected_asset_keys):
+            yield MaterializeResult(asset_key=key, metadata={"input_sha256": input_sha256})
+
+    return raw_tables
+
+
+def _raw_spec(columns: Any = None) -> dict[str, Any]:
+    return {
+        "group_name": "raw",
+        "kinds": {"duckdb"},
+        "owners": OWNERS,
+        "metadata": {"columns": ", ".join(columns.columns)} if columns is not None else {},
+    }

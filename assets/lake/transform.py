@@ -1,0 +1,63 @@
+"""From a source's capture to batches for the lake. Pure: no Dagster, no disk, no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import polars as pl
+
+from assets.ports import Capture, RawBatch, RawKey
+from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
+
+
+def batches_of(
+    capture: Capture,
+    *,
+    dataset: str,
+    venue: str,
+    source: str,
+    days: Sequence[date],
+    now: datetime,
+    is_synthetic: bool,
+) -> list[RawBatch]:
+    """Validate a capture and split it by the UTC day of the venue's clock.
+
+    Parameters
+    ----------
+    capture : Capture
+        Rows as the source's client parsed them.
+    days : sequence of date
+        The days that were asked for. Each gets a batch, also where the venue had nothing: empty is not missing.
+        A snapshot dataset has one batch, under the capture day.
+    now : datetime
+        Our clock, UTC, naive.
+
+    Returns
+    -------
+    list of RawBatch
+        In day order. A rejected row whose day is unknown or was not asked for stands under the first day.
+    """
+    table = RAW_TABLES[dataset]
+    clock = DAY_CLOCK[dataset]
+    wanted = [now.date()] if clock is None else sorted(days)
+    day = pl.lit(wanted[0]) if clock is None else pl.col(clock).dt.date()
+    placed = capture.rows.with_columns(
+        pl.when(day.is_in(wanted)).then(day).otherwise(pl.lit(wanted[0])).fill_null(wanted[0]).alias("__day")
+    )
+    batches = []
+    for one in wanted:
+        rows, rejected = table.split(placed.filter(pl.col("__day") == one).drop("__day"), now=now)
+        if clock is not None:
+            rows = rows.filter(pl.col(clock).dt.date() == one)
+        batches.append(
+            RawBatch(
+                key=RawKey(dataset, venue, source, one),
+                rows=rows,
+                rejected=rejected,
+                payloads=capture.payloads,
+                origin_note=capture.origin_note,
+                is_synthetic=is_synthetic,
+            )
+        )
+    return batches

@@ -1,0 +1,1 @@
+"""The dbt project as Dagster assets, in two passes around the cascade."""

@@ -1,0 +1,118 @@
+"""What commands print: steps, tables, one line per error. Knows the terminal, no command and no data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+# C0 and C1 controls, DEL and the bidirectional overrides could rewrite a terminal's line.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# A spreadsheet takes a cell that begins like this for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Steps:
+    """Shows the steps of a long command: a spinner on a terminal, one plain line per finished step elsewhere."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+        self._status = OUT.status("starting") if OUT.is_terminal else None
+
+    def __enter__(self) -> Steps:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, step: str, state: str) -> None:
+        """Take note that `step` is started, done, failed or retried."""
+        if state == "started":
+            self._started[step] = time.monotonic()
+            if self._status:
+                self._status.update(f"{step} …")
+            return
+        seconds = time.monotonic() - self._started.get(step, time.monotonic())
+        mark = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "retried": "[yellow]↻[/]"}[state]
+        OUT.print(f"  {mark} {step} [dim]{seconds:.1f} s[/]")
+
+    def note(self, text: str) -> None:
+        """Show what goes on inside a step."""
+        if self._status:
+            self._status.update(text)
+
+
+def fail(message: str) -> None:
+    """Print one clear error line."""
+    ERR.print(f"[red]error:[/] {plain(message)}", markup=True)
+
+
+def plain(text: str) -> str:
+    """Return text that neither a terminal nor rich's markup can take for a command."""
+    return _UNSAFE.sub(lambda m: f"\\x{ord(m.group()):02x}", text).replace("[", "\\[")
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
+    """Print a query's rows as a table, CSV or JSON (one array of objects; decimals as numbers, missing as null)."""
+    if form == "json":
+        records = [dict(zip(columns, map(_json_value, row), strict=True)) for row in rows]
+        sys.stdout.write(json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+    elif form == "csv":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_csv_value(v) for v in row] for row in rows)
+        sys.stdout.write(buffer.getvalue())
+    else:
+        table = RichTable(*(plain(c) for c in columns), box=None, header_style="bold", pad_edge=False)
+        for column, name in zip(table.columns, range(len(columns)), strict=True):
+            if rows and isinstance(rows[0][name], int | float | Decimal):
+                column.justify = "right"
+            column.overflow = "fold"
+        for row in rows:
+            table.add_row(*(plain(_text(v)) for v in row))
+        OUT.print(table)
+        OUT.print(f"[dim]{len(rows):,} row{'' if len(rows) == 1 else 's'}[/]")
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return "" if value is None else _json_value(value) if isinstance(value, datetime | date) else value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Decimal):
+        text = f"{value:,f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)

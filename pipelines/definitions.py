@@ -1,0 +1,74 @@
+"""Assembly: `build_defs` returns the code location; Dagster's tools load `defs`.
+
+Belongs here: what is put together. Does not: any asset, job or resource itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import AssetKey, Definitions, in_process_executor
+
+from assets.cascade.definitions import build_cascade_assets
+from assets.lake.definitions import build_exchange_assets, build_import_specs, build_raw_tables
+from assets.report.definitions import build_report_assets
+from assets.warehouse.definitions import build_dbt_assets
+from pipelines.dbt_manifest import ensure_manifest
+from pipelines.home import open_home
+from pipelines.jobs import JOBS
+from pipelines.resources import build_resources
+from pipelines.runs import watch_logger
+from pipelines.schedules import SCHEDULES
+from pipelines.settings import Settings
+from pipelines.sources.files import shipped_mappings
+from quality.checks.factory import build_schema_check
+from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
+from quality.schemas.sim import SIM_TABLES
+
+EXCHANGES: dict[str, tuple[str, ...]] = {
+    "binance": ("instruments", "candles", "funding_rates", "open_interest", "depth_bands"),
+}
+
+
+def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
+    """Return the whole code location.
+
+    Parameters
+    ----------
+    resources : mapping, optional
+        Resources by name (see `pipelines.resources.build_resources`); built from the environment where not given.
+    """
+    if resources is None:
+        settings = Settings()
+        resources = build_resources(open_home(settings.home, "real", create=True), settings)
+    landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
+    imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
+    lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]
+    return Definitions(
+        assets=[
+            *landed,
+            *imported,
+            build_raw_tables(lake_keys),
+            *build_dbt_assets(ensure_manifest()),
+            build_cascade_assets(),
+            *build_report_assets(),
+        ],
+        asset_checks=[
+            *(build_schema_check(t, DAY_CLOCK[t.name]) for t in RAW_TABLES.values()),
+            *(build_schema_check(t, "scenario_date_utc") for t in SIM_TABLES.values()),
+        ],
+        jobs=list(JOBS.values()),
+        schedules=SCHEDULES,
+        resources=dict(resources),
+        loggers={"lowtide": watch_logger},
+        # A step process costs seconds to start; the whole day takes less. Wide ingestion may choose another executor.
+        executor=in_process_executor,
+    )
+
+
+def __getattr__(name: str) -> Definitions:
+    """Build `defs` when a Dagster tool asks for it, so that importing this module reads no environment."""
+    if name == "defs":
+        return build_defs()
+    raise AttributeError(name)

@@ -1,0 +1,90 @@
+"""The offline main job: a simulated market on loopback, the real clients, the whole way to a report.
+
+Belongs here: the demo's world and order of steps. Does not: the market itself (``pipelines/sandbox``) or any step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipelines.clock import FixedClock
+from pipelines.home import Home
+from pipelines.resources import build_resources
+from pipelines.runs import RunOutcome, Watch, execute, open_instance
+from pipelines.settings import Settings
+
+# A world of its own: the dates are real calendar days, the prices never were.
+CRASH_DAY = date(2026, 3, 10)
+HISTORY_DAYS = 32
+SEED = 7
+FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"))
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo left: the outcome of its last run and where to look."""
+
+    outcome: RunOutcome
+    report: Path
+    snapshot: Path
+    day: date
+
+
+def run_demo(
+    home: Home,
+    settings: Settings,
+    *,
+    watch: Watch,
+    assets: tuple[str, ...] = ("BTC", "ETH", "SOL"),
+    history_days: int = HISTORY_DAYS,
+) -> DemoResult:
+    """Fill a demo home from the sandbox and write the report of its crash day.
+
+    Two visits to the market, as a schedule would make: late on the crash day for the order book of the hour, and after
+    midnight for the closed day.
+    """
+    from pipelines.definitions import build_defs  # noqa: PLC0415 - Dagster takes seconds to import
+    from pipelines.sandbox.world import World  # noqa: PLC0415
+
+    first = CRASH_DAY - timedelta(days=history_days - 1)
+    watch("simulate the market", "started")
+    world = World(SEED, first, history_days + 1, assets, CRASH_DAY)
+    watch("simulate the market", "done")
+    late = datetime.combine(CRASH_DAY, time(23, 50))
+    after = datetime.combine(CRASH_DAY + timedelta(days=1), time(0, 30))
+    instance = open_instance(home)
+
+    def visit(now: datetime, job: str, days: list[date]) -> RunOutcome:
+        clock = FixedClock(now)
+        from pipelines.sandbox.server import serve  # noqa: PLC0415
+
+        with serve(world, now=now) as server:
+            at = settings.model_copy(update={"binance_base_url": server.base_url, "assets": assets})
+            defs = build_defs(resources=build_resources(home, at, clock=clock))
+            return execute(defs, instance, job, days, watch=watch, tags={"lowtide/world": f"sandbox seed {SEED}"})
+
+    _import_files(home, settings, world, after, watch)
+    outcome = visit(late, "collect_raw", [CRASH_DAY])
+    if outcome.is_success:
+        outcome = visit(after, "collect_raw", [first, CRASH_DAY])
+    if outcome.is_success:
+        outcome = visit(after, "build_day", [CRASH_DAY])
+    return DemoResult(outcome, home.reports / CRASH_DAY.isoformat() / "report.html", home.snapshot, CRASH_DAY)
+
+
+def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:
+    """Write the world's macro, flow and sentiment figures as files and import them as a user would."""
+    from pipelines.resources import lake_of  # noqa: PLC0415
+    from pipelines.sources.files import import_files, load_mapping  # noqa: PLC0415
+
+    clock = FixedClock(now)
+    lake = lake_of(home, clock)
+    with TemporaryDirectory() as folder:
+        world.write_files(Path(folder))  # type: ignore[attr-defined]
+        for mapping, subfolder in FILES:
+            watch(f"import {mapping}", "started")
+            import_files(load_mapping(mapping), Path(folder) / subfolder, lake, clock, None, is_synthetic=True)
+            watch(f"import {mapping}", "done")

@@ -1,0 +1,104 @@
+"""`lowtide doctor`: what is configured, reachable, fresh, missing. Reads everything, changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+from rich.table import Table
+
+from assets.ports import SourceOutage
+from pipelines.console import OUT, plain
+from pipelines.home import Home, HomeError, kind_of, open_home
+from pipelines.lake.publish import open_published
+from pipelines.lake.store import Lake
+from pipelines.resources import clock_of, exchanges_of, lake_of
+from pipelines.settings import Settings
+
+
+def examine(root: Path | None) -> bool:
+    """Print the state of a home and of the world around it; return False where something is broken.
+
+    Missing is not broken: an unreachable venue or an absent snapshot is said and does not fail.
+    """
+    settings = Settings()
+    _print_settings(settings)
+    folder = root or settings.home
+    kind = kind_of(folder)
+    if kind is None:
+        OUT.print(f"home       {plain(str(folder))}: [yellow]not created yet[/] (import, run or demo creates it)")
+        return True
+    home = open_home(folder, kind, create=False)
+    OUT.print(f"home       {plain(str(folder))} ({kind})")
+    clock = clock_of(settings)
+    lake = lake_of(home, clock)
+    faults = lake.verify()
+    _print_lake(lake)
+    _print_venues(home, settings, lake)
+    _print_snapshot(home)
+    for fault in faults:
+        OUT.print(f"[red]broken[/]     {plain(fault)}")
+    return not faults
+
+
+def _print_settings(settings: Settings) -> None:
+    for name, info in Settings.model_fields.items():
+        value = getattr(settings, name)
+        mark = "" if value == info.default or name.endswith("home") else " [dim](set)[/]"
+        OUT.print(f"setting    LOWTIDE_{name.upper()} = {plain(str(value))}{mark}")
+
+
+def _print_lake(lake: Lake) -> None:
+    generations = lake.current()
+    table = Table("dataset", "venue", "source", "first day", "last day", "days", "rows", "quarantined", box=None)
+    groups: dict[tuple[str, str, str], list] = {}
+    for g in generations:
+        groups.setdefault((g.key.dataset, g.key.venue, g.key.source), []).append(g)
+    for key, members in sorted(groups.items()):
+        days = sorted(g.key.day for g in members)
+        table.add_row(
+            *(plain(k) for k in key),
+            str(days[0]),
+            str(days[-1]),
+            f"{len(days):,}",
+            f"{sum(g.rows_count for g in members):,}",
+            f"{sum(g.quarantined_rows_count for g in members):,}",
+        )
+    OUT.print(f"lake       {len(generations):,} current generations" if groups else "lake       [yellow]empty[/]")
+    if groups:
+        OUT.print(table)
+    for outage in lake.outages()[-10:]:
+        key = outage.key
+        OUT.print(f"[yellow]missing[/]    {key.dataset} {key.venue} {key.day}: {plain(outage.status)}")
+
+
+def _print_venues(home: Home, settings: Settings, lake: Lake) -> None:
+    try:
+        exchanges = exchanges_of(home, settings, lake, clock_of(settings))
+    except HomeError as error:
+        OUT.print(f"[yellow]venues[/]     {plain(str(error))}")
+        return
+    for venue, client in exchanges.items():
+        try:
+            client.probe()
+        except SourceOutage as outage:
+            OUT.print(f"[yellow]venue[/]      {venue}: {outage.code}: {plain(str(outage))}")
+        else:
+            OUT.print(f"venue      {venue}: [green]reachable[/]")
+
+
+def _print_snapshot(home: Home) -> None:
+    if not home.snapshot.is_file():
+        OUT.print("snapshot   [yellow]not published yet[/]")
+        return
+    try:
+        con = open_published(home.snapshot)
+    except duckdb.Error as error:
+        OUT.print(f"[red]broken[/]     snapshot: {plain(str(error))}")
+        return
+    try:
+        row = con.execute("select max(recap_date_utc), count(distinct recap_date_utc) from fct_market_recaps_daily").fetchone()
+    finally:
+        con.close()
+    last, count = row if row else (None, 0)
+    OUT.print(f"snapshot   {plain(str(home.snapshot))}: {count} days of recaps, last {last}")

@@ -1,0 +1,176 @@
+"""Resources: plain objects built from settings, a home and a clock. Domain code never sees Dagster types.
+
+Belongs here: construction and the DuckDB connections of the warehouse. Does not: what the objects do inside.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import duckdb
+
+from assets.ports import Clock, ExchangeSource
+from pipelines.clock import FixedClock, SystemClock
+from pipelines.home import Home, HomeError
+from pipelines.lake.publish import publish
+from pipelines.lake.store import Lake
+from pipelines.lake.views import create_raw_views
+from pipelines.settings import DBT_FOLDER, Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def clock_of(settings: Settings) -> Clock:
+    """Return the machine's clock, or the fixed one of the settings."""
+    return FixedClock(settings.clock) if settings.clock else SystemClock()
+
+
+def lake_of(home: Home, clock: Clock) -> Lake:
+    """Return the raw lake of a home."""
+    return Lake(home.lake, clock=clock, code_version=version("lowtide"))
+
+
+@dataclass(frozen=True)
+class DuckDbWarehouse:
+    """The warehouse file (``assets.ports.Warehouse``): opened for a moment, closed again."""
+
+    path: Path
+    reports: Path
+    snapshot: Path
+    lake: Lake
+    threads: int
+    memory_limit: str
+    as_of: datetime | None = None
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the warehouse for writing; the file is free again when the block ends."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        con = duckdb.connect(
+            str(self.path),
+            config={"threads": self.threads, "memory_limit": self.memory_limit, "TimeZone": "UTC"},
+        )
+        try:
+            yield con
+        finally:
+            con.close()
+
+    def refresh_raw(self) -> str:
+        """Point schema `raw` at the lake's generations and make sure that schema `sim` has its tables."""
+        from assets.cascade.frames import ensure_sim_tables  # noqa: PLC0415 - keeps numba out of `lowtide sql`
+
+        with self.connect() as con:
+            input_sha256 = create_raw_views(con, self.lake, as_of=self.as_of)
+            ensure_sim_tables(con)
+        return input_sha256
+
+    def input_sha256(self) -> str:
+        """Return the hash that the last `refresh_raw` left."""
+        with self.connect() as con:
+            row = con.execute("select input_sha256 from raw.input").fetchone()
+        if row is None:
+            raise RuntimeError("raw.input is empty: materialize the raw tables first")
+        return str(row[0])
+
+    def publish(self) -> dict[str, int]:
+        """Swap the published snapshot for the marts of now."""
+        return dict(publish(self.path, self.snapshot).tables)
+
+
+def warehouse_of(home: Home, settings: Settings, lake: Lake) -> DuckDbWarehouse:
+    """Return the warehouse of a home, at the lake's current generations."""
+    return DuckDbWarehouse(
+        path=home.warehouse,
+        reports=home.reports,
+        snapshot=home.snapshot,
+        lake=lake,
+        threads=settings.duckdb_threads,
+        memory_limit=settings.duckdb_memory_limit,
+    )
+
+
+def as_of_warehouse(home: Home, settings: Settings, lake: Lake, as_of: datetime) -> DuckDbWarehouse:
+    """Return a scratch warehouse pinned to what the lake knew at an instant; its reports stand apart."""
+    label = f"as_of_{as_of:%Y%m%dT%H%M%S}"
+    return DuckDbWarehouse(
+        path=home.scratch / label / "warehouse.duckdb",
+        reports=home.reports / label,
+        snapshot=home.scratch / label / "lowtide.duckdb",
+        lake=lake,
+        threads=settings.duckdb_threads,
+        memory_limit=settings.duckdb_memory_limit,
+        as_of=as_of,
+    )
+
+
+def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> dict[str, ExchangeSource]:
+    """Return the venues' clients that are enabled.
+
+    Raises
+    ------
+    HomeError
+        Where a base URL would bring synthetic records into a real home, or real ones into a demo home.
+    """
+    from pipelines.sources.binance import BinanceUsdm  # noqa: PLC0415 - ccxt takes a second to import
+
+    if not settings.binance_enabled:
+        return {}
+    host = urlsplit(settings.binance_base_url).hostname if settings.binance_base_url else None
+    is_synthetic = host in LOOPBACK
+    if is_synthetic != (home.kind == "demo"):
+        raise HomeError(
+            f"{home.root} is a {home.kind} home and Binance would be "
+            f"{'the sandbox' if is_synthetic else 'the real venue'}: synthetic and real records never share a folder"
+        )
+    client = BinanceUsdm(
+        lake,
+        clock=clock,
+        base_url=settings.binance_base_url,
+        universe=settings.assets,
+        is_synthetic=is_synthetic,
+    )
+    return {client.venue: client}
+
+
+def dbt_of(warehouse: DuckDbWarehouse, home: Home) -> Any:
+    """Return dagster-dbt's client, aimed at one warehouse file.
+
+    dbt runs as a process of its own and learns the file through its environment; a relative path in a profile would
+    resolve against the caller's folder.
+    """
+    from dagster_dbt import DbtCliResource  # noqa: PLC0415 - seconds to import
+
+    os.environ["LOWTIDE_WAREHOUSE"] = str(warehouse.path)
+    os.environ["LOWTIDE_DUCKDB_THREADS"] = str(warehouse.threads)
+    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+    home.dbt_target.mkdir(parents=True, exist_ok=True)
+    return DbtCliResource(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER))
+
+
+def build_resources(
+    home: Home,
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    as_of: datetime | None = None,
+    exchanges: Mapping[str, ExchangeSource] | None = None,
+) -> dict[str, Any]:
+    """Return every resource of the graph by name; tests and the demo hand in their own clock or exchanges."""
+    clock = clock or clock_of(settings)
+    lake = lake_of(home, clock)
+    warehouse = as_of_warehouse(home, settings, lake, as_of) if as_of else warehouse_of(home, settings, lake)
+    return {
+        "clock": clock,
+        "lake": lake,
+        "warehouse": warehouse,
+        "exchanges": exchanges if exchanges is not None else exchanges_of(home, settings, lake, clock),
+        "dbt": dbt_of(warehouse, home),
+    }

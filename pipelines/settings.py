@@ -1,0 +1,61 @@
+"""The only reader of the environment: typed settings, printable without secrets.
+
+Belongs here: what a user can set, with its default and meaning. Does not: what the settings do.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+DBT_FOLDER = PROJECT_ROOT / "dbt"
+
+
+class Settings(BaseSettings):
+    """Settings of Lowtide; each is an environment variable with the prefix ``LOWTIDE_`` or a line in ``.env``."""
+
+    model_config = SettingsConfigDict(env_prefix="LOWTIDE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default=Path("~/.lowtide/home"), description="Data folder: lake, warehouse, reports, run history."
+    )
+    demo_home: Path = Field(default=Path("~/.lowtide/demo"), description="Data folder of the demo; synthetic only.")
+    assets: tuple[str, ...] = Field(default=("BTC", "ETH", "SOL"), description="Assets fetched from exchanges.")
+    duckdb_threads: int = Field(default=2, ge=1, le=64, description="Threads of DuckDB. Results do not depend on it.")
+    duckdb_memory_limit: str = Field(default="4GB", description="Memory limit of DuckDB.")
+    binance_base_url: str | None = Field(
+        default=None, description="Another base URL for Binance USD-M; a loopback address means the sandbox."
+    )
+    binance_enabled: bool = Field(default=True, description="Fetch from Binance USD-M in `run` and `backfill`.")
+    clock: datetime | None = Field(
+        default=None, description="A fixed clock (UTC) instead of the machine's: for tests and demonstrations."
+    )
+
+    @field_validator("home", "demo_home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("assets")
+    @classmethod
+    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(a.upper() for a in value)
+
+
+def prepare_process() -> None:
+    """Set what libraries read from the environment: the kernel cache's folder and no telemetry.
+
+    The cache is bound to our version and to numba's, because a stale cache can crash a process.
+    """
+    import os  # noqa: PLC0415 - the one place that touches the environment
+    from importlib.metadata import version  # noqa: PLC0415
+
+    label = f"numba-{version('lowtide')}-{version('numba')}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "lowtide" / label
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+    os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")

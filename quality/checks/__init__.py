@@ -1,0 +1,1 @@
+"""Checks made from schemas: one factory, one blocking check per table."""
