@@ -97,7 +97,9 @@ def _print_snapshot(home: Home) -> None:
         OUT.print(f"[red]broken[/]     snapshot: {plain(str(error))}")
         return
     try:
-        row = con.execute("select max(recap_date_utc), count(distinct recap_date_utc) from fct_market_recaps_daily").fetchone()
+        row = con.execute(
+            "select max(recap_date_utc), count(distinct recap_date_utc) from fct_market_recaps_daily"
+        ).fetchone()
     finally:
         con.close()
     last, count = row if row else (None, 0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from assets.partitions import DAILY
-
 _LAKE = AssetSelection.groups("lake") & AssetSelection.all().materializable()
 _FROM_RAW = AssetSelection.all().materializable() - AssetSelection.groups("lake")
 
@@ -15,37 +13,31 @@ JOBS = {
         define_asset_job(
             "collect_raw",
             selection=_LAKE,
-            partitions_def=DAILY,
             description="Fetch a range of days from the exchanges into the raw lake; touches no warehouse.",
         ),
         define_asset_job(
             "build_day",
             selection=_FROM_RAW,
-            partitions_def=DAILY,
             description="From the raw lake to marts, cascade, report and published snapshot.",
         ),
         define_asset_job(
             "render_report",
             selection=_FROM_RAW - AssetSelection.groups("report") | AssetSelection.assets(["reports", "stress_report"]),
-            partitions_def=DAILY,
             description="As build_day, without publishing: for reports as of an earlier instant.",
         ),
         define_asset_job(
             "publish_marts",
             selection=_FROM_RAW - AssetSelection.assets(["reports", "stress_report"]),
-            partitions_def=DAILY,
             description="As build_day, without the report.",
         ),
         define_asset_job(
             "run_day",
             selection=AssetSelection.all().materializable(),
-            partitions_def=DAILY,
             description="The whole way: exchanges, raw, marts, cascade, report, published snapshot.",
         ),
         define_asset_job(
             "refresh_hour",
             selection=_LAKE | (AssetSelection.groups("raw", "seeds", "staging", "intermediate", "marts")),
-            partitions_def=DAILY,
             description="Fetch the open day and rebuild the market marts; no cascade, no report.",
         ),
     )

@@ -1,7 +1,12 @@
-"""Fixtures that every test may use: the real records' folder, the size of a trial, and a network that ends at loopback."""
+"""Fixtures that every test may use: the real records' folder, the size of a trial, and a network that ends at loopback.
+
+Large trials are marked ``@pytest.mark.trial("name")`` and take their size from `trial_count`; the session ends by writing
+``build/trials.json`` (name, trials, failures, seconds) and the same as text.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +15,21 @@ import pytest
 from pytest_socket import socket_allow_hosts
 
 ROOT = Path(__file__).resolve().parents[1]
+_TRIALS: dict[str, dict] = {}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' kernel cache and settings apart from the user's."""
+    for name in [
+        n for n in os.environ if n.startswith("LOWTIDE_") and n not in ("LOWTIDE_TRIALS", "LOWTIDE_SHARED_DATA")
+    ]:
+        del os.environ[name]
+    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> None:
-    """Refuse every socket but loopback (and Unix sockets) for the whole session."""
+    """Refuse every connection but to loopback (and Unix sockets) for the whole session."""
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
 
 
@@ -33,12 +48,47 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def trial_count() -> Callable[[int], int]:
-    """Return the size of a large trial: the full number in `make test-full`, else a seeded sample of it."""
+@pytest.fixture
+def trial_count(request: pytest.FixtureRequest) -> Callable[..., int]:
+    """Return the size of a large trial: the full number in `make test-full`, else a seeded sample of it.
+
+    `sample` overrides the sample's size, for trials in which one is expensive.
+    """
     is_full = os.environ.get("LOWTIDE_TRIALS") == "full"
 
-    def count(full: int) -> int:
-        return full if is_full else min(full, max(20, full // 100))
+    def count(full: int, sample: int | None = None) -> int:
+        size = full if is_full else min(full, sample if sample is not None else max(20, full // 100))
+        request.node.user_properties.append(("trials", size))
+        return size
 
     return count
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Note how each trial went."""
+    outcome = yield
+    report = outcome.get_result()
+    marker = item.get_closest_marker("trial")
+    if marker is None or report.when != "call":
+        return
+    sizes = [v for k, v in item.user_properties if k == "trials"]
+    row = _TRIALS.setdefault(marker.args[0], {"trials": 0, "failures": 0, "seconds": 0.0})
+    row["trials"] += sum(sizes)
+    row["failures"] += int(report.failed)
+    row["seconds"] = round(row["seconds"] + report.duration, 1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line per trial and write the same to ``build/``."""
+    if not _TRIALS:
+        return
+    rows = [{"name": name, **row} for name, row in sorted(_TRIALS.items())]
+    lines = [f"{r['name']}: {r['trials']:,} trials, {r['failures']} failures, {r['seconds']} s" for r in rows]
+    terminalreporter.section("trials")
+    for line in lines:
+        terminalreporter.write_line(line)
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    (folder / "trials.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "trials.txt").write_text("\n".join(lines) + "\n")

@@ -29,7 +29,7 @@ from assets.report.rows import (
     StressRow,
 )
 
-Value: TypeAlias = str | int | float | Decimal | date | datetime | bool | None
+Value: TypeAlias = str | int | float | Decimal | date | datetime | bool | tuple[str, ...] | None
 
 # Shape of the model. Raise it when a field is renamed, dropped or changes its meaning, so that readers of the JSON notice.
 REPORT_SCHEMA_VERSION = 1

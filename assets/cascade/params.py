@@ -1,0 +1,187 @@
+"""Named priors, grids and settings of the static cascade, each with its reason and its range.
+
+Belongs here: every number of the model that is an assumption, as a frozen dataclass or a constant. Does not: anything that
+is read from data (``fuel.py``, ``depth.py``) or computed (``simulate.py``). A prior is a prior: no value here was fitted.
+A changed value gets a new name (``tier_prior_v2``), because the name is a column of the published tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ShockKind = Literal["sell", "reprice"]
+PositionSide = Literal["long", "short"]
+
+SHOCK_KINDS: tuple[ShockKind, ...] = ("sell", "reprice")
+POSITION_SIDES: tuple[PositionSide, ...] = ("long", "short")
+
+# Largest upward shock that the model accepts: u is tabulated to 10 (docs/cascade.md, section 2).
+MAX_UPWARD_SHOCK_FRAC = 10.0
+
+# One tick of the lattice: the smallest price step that the marts hold, DECIMAL(18,8). Every mart price is a whole number
+# of ticks; prices up to 9e7 quote stay below 2^53 ticks, above that they could not be told apart in float64.
+TICK_DECIMALS = 8
+
+# Sums of lots are compared with float64 products, so they must stay exact there.
+MAX_EXACT_LOTS = 2**53
+
+# Digits that one-sided open interest has in lots: 1e9 lots resolve a billionth of it, and depth at a move of 1,000 %
+# (about 30 times open interest under the prior) still fits below 2^53. Fewer digits would show in lot rounding.
+LOT_DIGITS = 9
+
+# Shocks of the published rows.
+REPORTED_SHOCKS_FRAC: tuple[float, ...] = (0.01, 0.02, 0.03, 0.05, 0.075, 0.10, 0.15, 0.20, 0.30)
+
+# The search for critical shocks walks 5 bps .. 50 %. The step equals the spacing of tabulated book rows: a finer one would
+# only see the rows, a coarser one could not tell a jump from a steep slope.
+SEARCH_STEP_BPS = 5
+SEARCH_MAX_SHOCK_FRAC = 0.5
+
+# Tabulated book rows: every 5 bps to a move of 100 %, then every 100 bps to 1,000 % (upward only).
+ROW_STEP_BPS = 5
+FAR_ROW_STEP_BPS = 100
+
+# Windows of the discretised branching ratio: ten rows, so that one bucket on one row does not make a peak.
+BRANCHING_WINDOW_BPS = 50
+
+
+@dataclass(frozen=True)
+class CriticalRule:
+    """When a shock counts as critical (section 3).
+
+    `least_shock_frac` 1 %: below it a "cascade" is the spread and the queue. `least_gain_frac` 100 bps: feedback that adds
+    less is not told from row spacing. `least_forced_frac` 1 % of one-sided open interest: below it a thin book and not
+    leverage makes the move (a value near 0 calls every thin book critical, above 5 % misses 2026-02-05-like days).
+    """
+
+    least_shock_frac: float = 0.01
+    least_gain_frac: float = 0.01
+    least_forced_frac: float = 0.01
+
+
+CRITICAL_RULE = CriticalRule()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the replay: how the shock arrives and how much of the book is still there.
+
+    Parameters
+    ----------
+    shock_kind : {"sell", "reprice"}
+    depth_survival_frac : float
+        W in (0, 1].
+    impact_exponent_x : float
+        g: beyond its reach the book follows ``D(u) = D(u_r) (u/u_r)^(1/g)``.
+    sold_share_frac : float
+        phi in [0, 1].
+    """
+
+    shock_kind: ShockKind
+    depth_survival_frac: float
+    impact_exponent_x: float
+    sold_share_frac: float
+
+    def name(self, fuel_origin: str) -> str:
+        """Return the setting as the tables name it, for example ``sell|W=1.00|g=0.875|phi=1.00|estimated``."""
+        w, g, phi = (_figure(x) for x in (self.depth_survival_frac, self.impact_exponent_x, self.sold_share_frac))
+        return f"{self.shock_kind}|W={w}|g={g}|phi={phi}|{fuel_origin}"
+
+
+def _figure(value: float) -> str:
+    """Write a figure with at least two decimals and no more than it has: two settings never share a name."""
+    shortest = repr(float(value))
+    at_least_two = f"{value:.2f}"
+    return at_least_two if float(at_least_two) == value else shortest
+
+
+# g = 0.875: measured over minutes in liquidation bursts (+- 0.078); 0.5 is the square-root law of slow execution, 1 is
+# linear (section 3). phi = 1: everything that is triggered is sold into this book; take-over, netting and ADL come later.
+# W = 0.294: median share of depth within 1 % that was left during flushes. It was seen after triggers and includes what
+# the flow ate, so it overstates the thinning before a calm small shock: W = 1 always stands beside it (section 6).
+IMPACT_EXPONENT_X = 0.875
+SETTINGS: tuple[Setting, ...] = (
+    Setting("sell", 1.0, IMPACT_EXPONENT_X, 1.0),
+    Setting("sell", 0.294, IMPACT_EXPONENT_X, 1.0),
+    Setting("reprice", 1.0, IMPACT_EXPONENT_X, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class LeverageTier:
+    """One tier of the prior: share of one-sided open interest at a leverage, with its maintenance margin rate."""
+
+    leverage_x: float
+    weight_frac: float
+    maintenance_margin_rate_frac: float
+
+
+@dataclass(frozen=True)
+class TierPrior:
+    """A law of leverage over one-sided open interest. The weights sum to less than 1; the rest is unleveraged or unknown."""
+
+    name: str
+    tiers: tuple[LeverageTier, ...]
+
+    @property
+    def weight_frac(self) -> float:
+        """Share of one-sided open interest that counts as fuel."""
+        return sum(t.weight_frac for t in self.tiers)
+
+
+# A prior and not a fit. Two facts bound it: on a calm day about 0.05 % of open interest is reported liquidated per 1 % of
+# price, on 2025-10-10 open interest fell by the order of 1.5 to 4 % (in coin) per 1 %. The weights below give a density
+# between the two, about 0.5 % of open interest per 1 % of price near the mark when entries spread over 20 %.
+# Range: half to three times all weights. Equal weights that sum to 1 overstate long fuel 20 to 50 times (section 4); with
+# all weights 0 there is no cascade. The missing 0.8 are hedged, low-leverage or topped-up positions and are not guessed.
+# Maintenance rate 1 %: the venue tiers of BTC between 0.4 % (small) and 2.5 % (70 million USD) with most open interest in
+# positions of 3 to 12 million (Binance bracket 4, 2026-07-01) and 1.25 % on Hyperliquid at 40x; 0.5 % for 100x, which is
+# only offered up to 0.8 million. A rate of 1/leverage or above would liquidate at entry.
+TIER_PRIOR = TierPrior(
+    "tier_prior_v1",
+    (
+        LeverageTier(3.0, 0.060, 0.010),
+        LeverageTier(5.0, 0.060, 0.010),
+        LeverageTier(10.0, 0.045, 0.010),
+        LeverageTier(20.0, 0.020, 0.010),
+        LeverageTier(25.0, 0.010, 0.010),
+        LeverageTier(50.0, 0.006, 0.010),
+        LeverageTier(100.0, 0.002, 0.005),
+    ),
+)
+
+# Entries: the last 30 UTC days that end with the scenario's day. Open interest turns over in days; older entries that are
+# still open are mostly hedges. Below 7 days the entries collapse onto the price and fuel piles up at 1/L exactly.
+ENTRY_DAYS = 30
+
+# Fuel bins, in bps of the reference price: the spacing of book rows, so that fuel is not resolved finer than depth.
+FUEL_BIN_BPS = 5
+
+# Open interest older than this before the price of the cut-off is stale (an hourly series skips an hour or two); a book
+# may be older because it is captured less often, but not from before the same session.
+MAX_OPEN_INTEREST_AGE_HOURS = 3
+MAX_BOOK_AGE_HOURS = 6
+
+
+@dataclass(frozen=True)
+class DepthPrior:
+    """One-sided depth within `reach_frac` of the price as a share of the fuel venues' own one-sided open interest."""
+
+    name: str
+    reach_frac: float
+    share_of_open_interest_frac: float
+
+
+# 1.5 % of open interest within 1 %. Binance BTCUSDT, the deepest book, showed about 2,500 BTC of bids and 2,000 of asks
+# within 1 % (median of 2025-10-10 before noon) against open interest of the order of 80,000 to 100,000 BTC: 2 to 3 %.
+# Smaller venues and assets are thinner. Range 0.5 to 3 %; the critical shock moves nearly in inverse proportion, below
+# 0.3 % every asset is critical at once, above 5 % none ever is. Beyond 1 % the same book grew 4.0 (bids) and 2.9 (asks)
+# times to 5 %; g = 0.875 gives 6.3: the far book of the prior is generous. As a share of the fuel's own open interest, D
+# covers the same venues as F by construction.
+DEPTH_PRIOR = DepthPrior("depth_prior_oi_v1", 0.01, 0.015)
+
+# Where books of only some fuel venues were captured, their depth is scaled by open-interest share and the name says so;
+# below half of open interest the sample says too little about the rest and the prior is used instead.
+SCALED_DEPTH_NAME = "depth_scaled_by_oi_share_v1"
+LEAST_DEPTH_COVERAGE_FRAC = 0.5

@@ -1,0 +1,25 @@
+{#- Dataset -> ranked model, day, and what one row due on a day is. -#}
+{%- set datasets = {
+    'candles': ('int_candles_ranked', 'interval_start_utc', "count(*) filter (where price_kind = 'trade')"),
+    'funding_rates': ('int_funding_rates_ranked', 'settled_at_utc', 'count(*)'),
+    'open_interest': ('int_open_interest_ranked', 'interval_start_utc', 'count(*)'),
+    'depth_bands': ('int_depth_bands_ranked', 'interval_start_utc', 'count(distinct (venue_symbol, interval_start_utc))'),
+    'etf_flows': ('int_etf_flows_ranked', 'flow_date_utc', 'count(*)'),
+    'macro_observations': ('int_macro_observations_ranked', 'observation_date_utc', 'count(distinct series_id)'),
+    'sentiment': ('int_sentiment_ranked', 'sentiment_date_utc', 'count(*)'),
+} -%}
+{%- for dataset, (model, clock, rows_count) in datasets.items() %}
+select
+    '{{ dataset }}' as dataset,
+    venue,
+    cast({{ clock }} as date) as coverage_date_utc,
+    {{ rows_count }} as observed_rows_count,
+    string_agg(distinct source, ',' order by source) as sources,
+    bool_or(is_synthetic) as is_synthetic
+from {{ ref(model) }}
+where bucket_rank = 1
+group by venue, cast({{ clock }} as date)
+{%- if not loop.last %}
+union all
+{%- endif %}
+{%- endfor %}

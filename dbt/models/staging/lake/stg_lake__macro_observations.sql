@@ -1,0 +1,13 @@
+select
+    venue,
+    series_id,
+    observation_date_utc,
+    vintage_date_utc,
+    vintage_origin,
+    value_native,
+    unit,
+    source,
+    capture_date_utc,
+    ingested_at_utc,
+    is_synthetic
+from {{ source('raw', 'macro_observations') }}

@@ -1,0 +1,95 @@
+"""Synthetic files of the slow feeds: macro series, ETF net flows, fear and greed, in the layout of their publishers.
+
+Belongs here: what the files say and how they are laid out. Does not: their import (``pipelines/sources``).
+Layouts: FRED's ``fredgraph.csv`` as kept by most collections (``date,value``, a blank where the market was closed), the
+daily spot BTC ETF table (``Datetime,ETF Net Flow (USD mn)``, newest first), alternative.me's index (``date,fng``).
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.sandbox.profiles import stream
+
+if TYPE_CHECKING:
+    from pipelines.sandbox.world import World
+
+FEED_WARM_DAYS = 60
+
+# Fixed-date US market holidays, month and day: enough for blanks, not a calendar.
+HOLIDAYS = {(1, 1), (1, 19), (6, 19), (7, 4), (9, 1), (10, 13), (11, 11), (11, 27), (12, 25)}
+
+# Start level and daily step of each daily series, in its own unit (percent, index points).
+DAILY_SERIES: dict[str, tuple[float, float]] = {"DGS2": (3.60, 0.035), "DGS10": (4.15, 0.040)}
+
+
+def write_feeds(world: World, folder: Path) -> None:
+    """Write ``macro/``, ``flows/`` and ``sentiment/`` below a folder, from 60 days before the world to its last day.
+
+    Parameters
+    ----------
+    world : World
+        Flows, sentiment and the volatility index lean on its daily returns of the first asset.
+    folder : pathlib.Path
+        Made where absent; files of the same name are replaced.
+    """
+    days, returns = world.daily_returns(world.assets[0])
+    keep = [i for i, day in enumerate(days) if day >= world.first_day - timedelta(days=FEED_WARM_DAYS)]
+    days, moves = [days[i] for i in keep], returns[keep]
+    texts = {
+        **_macro(world.seed, days, moves),
+        "flows/btc_spot_etf_net_flow.csv": _etf_flows(world.seed, days, moves),
+        "sentiment/fear_greed.csv": _fear_greed(world.seed, days, moves),
+    }
+    for name, lines in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _is_trading_day(day: date) -> bool:
+    return day.weekday() < 5 and (day.month, day.day) not in HOLIDAYS
+
+
+def _macro(seed: int, days: list[date], moves: NDArray[np.float64]) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    weekdays = [(i, day) for i, day in enumerate(days) if day.weekday() < 5]
+    for series, (start, step) in DAILY_SERIES.items():
+        rng = stream(seed, "macro", series)
+        walk = start + np.cumsum(step * rng.standard_normal(len(days)))
+        files[series] = [f"{day},{walk[i]:.2f}" if _is_trading_day(day) else f"{day}," for i, day in weekdays]
+    rng = stream(seed, "macro", "VIXCLS")
+    fear, vix = 16.0, []
+    for move in moves:
+        fear = 16.0 + 0.85 * (fear - 16.0) - 60.0 * min(0.0, float(move)) + 0.6 * float(rng.standard_normal())
+        vix.append(max(9.0, fear))
+    files["VIXCLS"] = [f"{day},{vix[i]:.2f}" if _is_trading_day(day) else f"{day}," for i, day in weekdays]
+    months = sorted({day.replace(day=1) for day in days})
+    files["FEDFUNDS"] = [f"{month},{4.22 - 0.08 * i:.2f}" for i, month in enumerate(months)]
+    return {f"macro/{series}.csv": ["date,value", *lines] for series, lines in files.items()}
+
+
+def _etf_flows(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[str]:
+    rng = stream(seed, "flows", "btc_etf")
+    noise = rng.standard_normal(len(days))
+    lines = [
+        f"{day}T00:00:00Z,{60.0 + 6_000.0 * moves[i] + 160.0 * noise[i]:.1f}"
+        for i, day in enumerate(days)
+        if day.weekday() < 5
+    ]
+    return ["Datetime,ETF Net Flow (USD mn)", *reversed(lines)]
+
+
+def _fear_greed(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[str]:
+    rng = stream(seed, "sentiment", "fear_greed")
+    mood, lines = 55.0, ["date,fng"]
+    for day, move in zip(days, moves, strict=True):
+        mood = 52.0 + 0.9 * (mood - 52.0) + 220.0 * float(move) + 2.0 * float(rng.standard_normal())
+        mood = min(95.0, max(5.0, mood))
+        lines.append(f"{day},{round(mood)}")
+    return lines

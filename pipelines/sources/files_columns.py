@@ -1,0 +1,258 @@
+"""From cells to the columns of a raw table, as a mapping says; a cell that cannot be read costs its row and not its file.
+
+Belongs here: casts, clocks, units, choices, and the reason code of a cell that fails. Does not: the laws of a raw table
+(``quality.tables.Table.split``), days and keys (``files.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from pipelines.sources.files_mapping import DEFAULT, Choice, ColumnRule, FileRule, template_parts
+from pipelines.sources.files_reading import ROW, SourceFile, wrong_type
+from quality.tables import Table
+
+FIELD = "__field"
+REASON = "__reason"
+
+NOT_A_NUMBER = "not_a_number"
+NOT_A_DATE = "not_a_date"
+NOT_IN_MAPPING = "not_in_mapping"
+
+_TICKS_PER_SECOND = 1_000_000
+_TICKS: dict[str, float] = {"epoch_s": 1_000_000.0, "epoch_ms": 1_000.0, "epoch_us": 1.0}
+# Beyond the year 9999 no calendar goes on; such a number is milliseconds read as seconds.
+_LAST_TICK = 253_402_300_799.0 * _TICKS_PER_SECOND
+
+# 2026-01-31, then optionally a time, fractions of a second, and an offset. ASCII digits only.
+_ISO = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(\.[0-9]{1,9})?[ ]?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A file's rows in the shape of a raw table.
+
+    `rows` has the table's columns, ``ROW``, and ``FIELD`` and ``REASON`` of the first cell that could not be read (null
+    where all could). `skipped` counts rows in which the publisher observed nothing.
+    """
+
+    rows: pl.DataFrame
+    skipped: int
+
+
+@dataclass(frozen=True)
+class _Value:
+    """An expression, and where given the expression of a reason code (null = fine)."""
+
+    value: pl.Expr
+    fault: pl.Expr | None = None
+
+
+def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date) -> Evaluated:
+    """Apply a mapping to a file's cells.
+
+    Raises
+    ------
+    ImportRefused
+        Where a Parquet column has a type that can never become what the table wants.
+    """
+    blank = [_is_blank(source, column) for column in rule.skip_where_blank]
+    cells = source.cells.filter(~pl.any_horizontal(blank)) if blank else source.cells
+    plain, derived = {}, {}
+    for name, dtype in table.raw_schema.items():
+        column = rule.columns.get(name)
+        if name == "payload_sha256":
+            plain[name] = _Value(pl.lit(source.sha256))
+        elif column is None:
+            plain[name] = _Value(pl.lit(None, dtype))
+        elif column.choice is not None or column.after is not None:
+            derived[name] = column
+        else:
+            plain[name] = _plain(source, name, column, dtype, capture_day)
+    frame = cells.with_columns(
+        *(v.value.cast(table.raw_schema[n]).alias(n) for n, v in plain.items()),
+        *(v.fault.alias(_fault(n)) for n, v in plain.items() if v.fault is not None),
+    )
+    late = {name: _derived(column) for name, column in derived.items()}
+    late |= {
+        name: _scaled(name, column.scale) for name, column in rule.columns.items() if isinstance(column.scale, Choice)
+    }
+    frame = frame.with_columns(
+        *(v.value.cast(table.raw_schema[n]).alias(n) for n, v in late.items()),
+        *(_first_fault(frame, n, v.fault).alias(_fault(n)) for n, v in late.items() if v.fault is not None),
+    )
+    faulty = [n for n in table.columns if _fault(n) in frame.columns]
+    return Evaluated(
+        frame.with_columns(
+            pl.coalesce(pl.lit(None, pl.String), *(pl.col(_fault(n)) for n in faulty)).alias(REASON),
+            pl.coalesce(
+                pl.lit(None, pl.String), *(pl.when(pl.col(_fault(n)).is_not_null()).then(pl.lit(n)) for n in faulty)
+            ).alias(FIELD),
+        ).select(*table.columns, ROW, FIELD, REASON),
+        skipped=source.cells.height - cells.height,
+    )
+
+
+def _fault(name: str) -> str:
+    return f"__fault_{name}"
+
+
+def _first_fault(frame: pl.DataFrame, name: str, fault: pl.Expr) -> pl.Expr:
+    return pl.coalesce(pl.col(_fault(name)), fault) if _fault(name) in frame.columns else fault
+
+
+def _is_blank(source: SourceFile, column: str) -> pl.Expr:
+    cell = source.column(column)
+    if source.dtype(column) == pl.String():
+        return cell.is_null() | (cell.str.strip_chars() == "")
+    return cell.is_null()
+
+
+# -- columns with an origin of their own
+
+
+def _plain(source: SourceFile, name: str, rule: ColumnRule, dtype: pl.DataType, capture_day: date) -> _Value:
+    if rule.file_stem:
+        return _Value(pl.lit(source.stem))
+    if rule.capture_day:
+        return _Value(pl.lit(capture_day))
+    if rule.column is None:
+        return _Value(pl.lit(rule.value))
+    if dtype == pl.Float64():
+        return _number(source, rule.column, rule.scale)
+    if dtype.is_temporal():
+        return _instant(source, rule.column, rule.clock or "iso", dtype)
+    if dtype == pl.String():
+        return _text(source, rule.column, rule.map)
+    raise NotImplementedError(f"no import for column {name} of type {dtype}")
+
+
+def _stripped(source: SourceFile, column: str) -> pl.Expr:
+    cell = source.column(column).cast(pl.String).str.strip_chars()
+    return pl.when(cell != "").then(cell)
+
+
+def _text(source: SourceFile, column: str, words: dict[str, str] | None) -> _Value:
+    dtype = source.dtype(column)
+    if dtype.is_float() or dtype.is_temporal() or dtype.is_decimal():
+        raise wrong_type(source.name, column, str(dtype), "a text")
+    cell = _stripped(source, column)
+    if words is None:
+        return _Value(cell)
+    mapped = cell.replace_strict(words, default=None, return_dtype=pl.String)
+    return _Value(mapped, _reason(cell.is_not_null() & mapped.is_null(), NOT_IN_MAPPING))
+
+
+def _number(source: SourceFile, column: str, scale: float | Choice | None) -> _Value:
+    dtype = source.dtype(column)
+    if dtype.is_temporal():
+        raise wrong_type(source.name, column, str(dtype), "a number")
+    fault = None
+    if dtype.is_numeric():
+        value = source.column(column).cast(pl.Float64)
+    else:
+        cell = _stripped(source, column)
+        value = cell.cast(pl.Float64, strict=False)
+        fault = _reason(cell.is_not_null() & value.is_null(), NOT_A_NUMBER)
+    return _Value(value * scale if isinstance(scale, float) else value, fault)
+
+
+def _instant(source: SourceFile, column: str, clock: str, dtype: pl.DataType) -> _Value:
+    found = source.dtype(column)
+    if found.is_temporal():
+        # A Parquet instant knows its own clock; without a zone it is UTC.
+        cell = source.column(column)
+        zoned = isinstance(found, pl.Datetime) and found.time_zone is not None
+        utc = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else cell
+        return _Value(utc.cast(pl.Datetime("us")).cast(dtype))
+    if found.is_numeric() and clock not in _TICKS:
+        raise wrong_type(
+            source.name, column, str(found), f"`clock: {clock}` (a number needs epoch_s, epoch_ms or epoch_us)"
+        )
+    cell = _stripped(source, column)
+    if clock in _TICKS:
+        return _epoch(cell if not found.is_numeric() else source.column(column), clock, dtype)
+    parsed = _iso(cell) if clock == "iso" else cell.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+    if clock == "date":
+        parsed = pl.when(cell.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")).then(parsed)
+    return _Value(parsed.cast(dtype), _reason(cell.is_not_null() & parsed.is_null(), NOT_A_DATE))
+
+
+def _epoch(cell: pl.Expr, clock: str, dtype: pl.DataType) -> _Value:
+    ticks = cell.cast(pl.Float64, strict=False) * _TICKS[clock]
+    sane = ticks.abs() <= _LAST_TICK
+    instant = pl.when(sane).then(ticks).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
+    fault = (
+        pl.when(cell.is_not_null() & (ticks.is_null() | ticks.is_nan()))
+        .then(pl.lit(NOT_A_DATE))
+        .when(ticks > _LAST_TICK)
+        .then(pl.lit("clock_in_future"))
+        .when(ticks < -_LAST_TICK)
+        .then(pl.lit("clock_before_1980"))
+    )
+    return _Value(instant.cast(dtype), fault)
+
+
+def _iso(cell: pl.Expr) -> pl.Expr:
+    parts = cell.str.extract_groups(_ISO)
+    piece = [parts.struct.field(str(i)) for i in range(1, 6)]
+    whole = pl.concat_str(
+        piece[0],
+        pl.lit("T"),
+        piece[1].fill_null("00:00"),
+        piece[2].fill_null(":00"),
+        piece[3].fill_null(""),
+        piece[4].fill_null("Z").replace("Z", "+00:00"),
+    )
+    return whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", strict=False).dt.replace_time_zone(None)
+
+
+def _reason(bad: pl.Expr, code: str) -> pl.Expr:
+    return pl.when(bad).then(pl.lit(code))
+
+
+# -- columns that follow from others
+
+
+def _derived(rule: ColumnRule) -> _Value:
+    if rule.after is not None:
+        return _Value(pl.col(rule.after) + timedelta(hours=rule.hours or 0.0))
+    choice = rule.choice
+    if choice is None:
+        raise NotImplementedError("a derived column has a choice or an `after`")
+    return _chosen(choice)
+
+
+def _scaled(name: str, scale: Choice) -> _Value:
+    factor = _chosen(scale)
+    # A blank figure needs no factor.
+    fault = None if factor.fault is None else pl.when(pl.col(name).is_not_null()).then(factor.fault)
+    return _Value(pl.col(name) * factor.value, fault)
+
+
+def _chosen(choice: Choice) -> _Value:
+    """Return the value of the longest key that fits a row, then of `default`; none at all is a fault."""
+    keys = sorted((k for k in choice.choose if k != DEFAULT), key=lambda k: -k.count("/"))
+    value = _filled(choice.choose[DEFAULT]) if DEFAULT in choice.choose else pl.lit(None)
+    fits_any = pl.lit(DEFAULT in choice.choose)
+    for key in reversed(keys):
+        words = key.split("/")
+        fits = pl.all_horizontal(*(pl.col(c) == w for c, w in zip(choice.by, words, strict=False))).fill_null(False)
+        value = pl.when(fits).then(_filled(choice.choose[key])).otherwise(value)
+        fits_any = fits_any | fits
+    known = pl.all_horizontal(*(pl.col(c).is_not_null() for c in choice.by))
+    return _Value(value, _reason(known & ~fits_any, NOT_IN_MAPPING))
+
+
+def _filled(value: str | float) -> pl.Expr:
+    if not isinstance(value, str):
+        return pl.lit(float(value))
+    pieces: list[pl.Expr] = []
+    for text, column in template_parts(value):
+        pieces.append(pl.lit(text))
+        if column is not None:
+            pieces.append(pl.col(column))
+    return pl.concat_str(*pieces) if pieces else pl.lit("")

@@ -1,0 +1,260 @@
+"""From a file to cells: CSV, packed CSV and Parquet, read whole or refused.
+
+Belongs here: bytes, encodings, headers, rows that do not fit the header. Does not: what a cell means
+(``files_columns.py``).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+
+from pipelines.sources.files_mapping import FileRule
+
+ROW = "__row"
+_CSV_BLOCK = 1 << 22
+
+
+class ImportRefused(Exception):
+    """A file cannot be imported; nothing of it nor of the files beside it has landed.
+
+    Parameters
+    ----------
+    file : str
+        The file's name.
+    field : str
+        The column at fault; empty where the file as a whole is.
+    reason : str
+    what_to_do : str
+    """
+
+    def __init__(self, file: str, field: str, reason: str, what_to_do: str) -> None:
+        self.file = printable(file)
+        self.field = printable(field)
+        self.reason = printable(reason)
+        self.what_to_do = what_to_do
+        column = f", column {self.field!r}" if field else ""
+        super().__init__(f"{self.file}{column}: {self.reason}: {what_to_do}")
+
+
+@dataclass(frozen=True)
+class RaggedRow:
+    """A CSV row that has more or fewer cells than the header."""
+
+    row_count: int
+    text: str
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file's cells.
+
+    `cells` has one column per source column of the mapping under a plain name (see `column`), plus ``ROW`` (Int64, data
+    rows counted from 1). CSV cells are text, Parquet cells keep their types.
+    """
+
+    name: str
+    stem: str
+    body: bytes
+    sha256: str
+    cells: pl.DataFrame
+    aliases: dict[str, str]
+    ragged: tuple[RaggedRow, ...] = ()
+
+    @property
+    def rows_read(self) -> int:
+        """Data rows, ragged ones included."""
+        return self.cells.height + len(self.ragged)
+
+    def dtype(self, column: str) -> pl.DataType:
+        """Return the type of a source column."""
+        return self.cells.schema[self.aliases[column]]
+
+    def column(self, column: str) -> pl.Expr:
+        """Return the expression of a source column; its name may be anything, even a pattern of polars."""
+        return pl.col(self.aliases[column])
+
+
+def read_source(path: Path, shown_name: str, rule: FileRule) -> SourceFile:
+    """Read the columns of a file that a mapping names.
+
+    Raises
+    ------
+    ImportRefused
+        Where the file cannot be read, lacks columns, holds types that no cell may have, or holds no row.
+    """
+    name = printable(shown_name)
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise ImportRefused(
+            name, "", f"cannot be read ({error.strerror})", "check the path and its permissions"
+        ) from error
+    if not body:
+        raise ImportRefused(name, "", "is empty (0 bytes)", "fetch the file again")
+    wanted = rule.source_columns
+    aliases = {column: f"c{i}" for i, column in enumerate(wanted)}
+    ragged: list[RaggedRow] = []
+    table = _parquet(name, body, wanted) if rule.format == "parquet" else _csv(name, body, rule, ragged)
+    try:
+        cells = pl.DataFrame(pl.from_arrow(table.select(list(wanted)).rename_columns(list(aliases.values()))))
+    except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise ImportRefused(
+            name, "", f"cannot be read ({_short(error)})", "write the file again with plain types"
+        ) from error
+    skipped = {r.row_count for r in ragged}
+    numbers = [i for i in range(1, cells.height + len(ragged) + 1) if i not in skipped] if skipped else None
+    places = (
+        pl.Series(ROW, numbers, pl.Int64()) if numbers else pl.int_range(1, cells.height + 1, eager=True).alias(ROW)
+    )
+    source = SourceFile(
+        name=name,
+        stem=printable(_stem(path.name)),
+        body=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        cells=cells.with_columns(places.cast(pl.Int64())),
+        aliases=aliases,
+        ragged=tuple(ragged),
+    )
+    if source.rows_read == 0:
+        raise ImportRefused(name, "", "has a header and no row", "fetch the file again, or leave it out")
+    return source
+
+
+def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.Table:
+    if rule.format == "csv.gz":
+        try:
+            body = gzip.decompress(body)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ImportRefused(
+                name, "", f"cannot be unpacked ({_short(error)})", "the file is cut short or not gzip: fetch it again"
+            ) from error
+    try:
+        body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ImportRefused(name, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8 CSV") from error
+    body = body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = [line for line in body.split(b"\n") if line]
+    if not lines:
+        raise ImportRefused(name, "", "has no line", "fetch the file again")
+    header = _header(name, lines[0].decode("utf-8"), rule.delimiter)
+    _demand(name, header, rule.source_columns)
+
+    def note(row: arrow_csv.InvalidRow) -> str:
+        ragged.append(RaggedRow(row.number - 1, row.text))
+        return "skip"
+
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(body),
+            # One thread: only then does the reader know the numbers of the rows that it skips.
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=max(_CSV_BLOCK, max(map(len, lines)) + 2)),
+            parse_options=arrow_csv.ParseOptions(delimiter=rule.delimiter, invalid_row_handler=note),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowException as error:
+        raise ImportRefused(name, "", f"is not CSV ({_short(error)})", "check delimiter and quotation marks") from error
+    # A quotation mark that never closes swallows the lines behind it; figures have no line breaks, so the lines tell.
+    if table.num_rows + len(ragged) != len(lines) - 1:
+        raise ImportRefused(
+            name,
+            "",
+            f"has {len(lines) - 1} lines and only {table.num_rows + len(ragged)} rows",
+            "a quotation mark opens and does not close on its line: mend it",
+        )
+    return table.rename_columns([column.strip() for column in header])
+
+
+def _header(name: str, line: str, delimiter: str) -> list[str]:
+    try:
+        header = next(csv.reader([line], delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise ImportRefused(
+            name, "", f"has an unreadable header ({_short(error)})", "check its quotation marks"
+        ) from error
+    shown = [column.strip() for column in header]
+    twice = sorted({c for c in shown if shown.count(c) > 1})
+    if twice:
+        raise ImportRefused(name, twice[0], "stands twice in the header", "rename one of the two")
+    return header
+
+
+def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
+    what_to_do = "the file is cut short or not Parquet: fetch it again"
+    try:
+        # The columns first, so that a strange type elsewhere in the file does no harm.
+        file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
+    _demand(name, schema.names, wanted)
+    for column in wanted:
+        if schema.names.count(column) > 1:
+            raise ImportRefused(name, column, "stands twice in the file", "rename one of the two")
+        _demand_plain(name, column, schema.field(column).type)
+    try:
+        return file.read(columns=list(wanted))
+    except (pa.ArrowException, OSError) as error:
+        raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
+
+
+def _demand(name: str, present: Sequence[str], wanted: Sequence[str]) -> None:
+    shown = [column.strip() for column in present]
+    missing = [column for column in wanted if column not in shown]
+    if missing:
+        raise ImportRefused(
+            name,
+            missing[0],
+            f"{'column is' if len(missing) == 1 else 'columns are'} missing: {', '.join(missing)}; the file has {', '.join(shown)[:300]}",
+            "name the file's columns in the mapping",
+        )
+
+
+def _demand_plain(name: str, column: str, dtype: pa.DataType) -> None:
+    inner = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
+    tests = (
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_decimal128,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_timestamp,
+        pa.types.is_date,
+        pa.types.is_null,
+    )
+    if not any(test(inner) for test in tests):
+        raise wrong_type(name, column, str(dtype), "a number, a text or an instant")
+
+
+def wrong_type(name: str, column: str, found: str, expected: str) -> ImportRefused:
+    """Return the refusal of a column whose type can never become what the mapping wants."""
+    return ImportRefused(name, column, f"holds {found}, expected {expected}", "write the column again with such a type")
+
+
+def _stem(name: str) -> str:
+    for suffix in (".csv.gz", ".csv", ".parquet"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _short(error: BaseException) -> str:
+    return f"{' '.join(str(error).split()) or type(error).__name__:.200}"
+
+
+def printable(text: str) -> str:
+    """Return a text with everything that a terminal or a line-based reader could misread written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

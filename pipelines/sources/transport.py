@@ -1,0 +1,385 @@
+"""Requests through ccxt that keep every body, obey `Retry-After`, and say in one code why a source did not answer.
+
+Belongs here: payload capture, retries, the block that a 429 or a ban leaves behind, the classification of failures. It knows
+no venue: which requests exist and what their answers mean stands in ``binance.py`` and its siblings; paging in ``paging.py``.
+
+ccxt 4.5.64 does not read `Retry-After`, calls a geoblock and a wrong request "not available", and hands a torn body on as
+text: so failures are judged by the HTTP status and the body that the session saw, and ccxt's exception only by its family.
+
+References
+----------
+https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from filelock import FileLock
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from assets.ports import Clock, RawLake, SourceOutage
+
+# Query keys that describe what was asked. Every other key's value is withheld: it may be a key, a signature, a token.
+SHOWN_QUERY_KEYS = frozenset({"symbol", "interval", "period", "limit", "startTime", "endTime"})
+
+BAN_STATUSES = frozenset({403, 418})
+GEOBLOCK_STATUS = 451
+RATE_LIMIT_STATUS = 429
+
+# A ban without Retry-After: Binance's shortest ban is two minutes. Shorter would ask again inside the ban.
+LEAST_BAN_S = 120.0
+# A 429 without Retry-After: budgets are per minute.
+LEAST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how long a request is tried again.
+
+    Parameters
+    ----------
+    attempts_count : int
+        Requests at most for one question; above about 8 an outage of minutes holds a run.
+    first_wait_s, longest_wait_s : float
+        Waits double from the first to the longest (5xx, torn bodies, timeouts, network).
+    retry_after_cap_s : float
+        The longest `Retry-After` of a 429 that is waited out; a longer one gives up as ``rate_limited``.
+    """
+
+    attempts_count: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 20.0
+    retry_after_cap_s: float = 90.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A parsed answer and the bytes it came from.
+
+    `value` is what the ccxt call returned, `payload_sha256` names the last body of the call, `payloads` all of them.
+    """
+
+    value: Any
+    payload_sha256: str
+    payloads: tuple[str, ...]
+    request: str
+
+
+@dataclass(frozen=True)
+class _Response:
+    """What the session saw: status, headers with lower-case names, body, redacted request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    request: str
+
+
+class _Retryable(Exception):
+    """A failure that may pass; carries the outage it becomes once attempts run out, and the wait the server asked for."""
+
+    def __init__(self, outage: SourceOutage, wait_s: float | None = None) -> None:
+        super().__init__(str(outage))
+        self.outage = outage
+        self.wait_s = wait_s
+
+
+class Gate:
+    """Until when a host must not be asked, shared by the processes of a machine where a folder is given.
+
+    Limits are per IP and not per process. With a folder, requests to one host take turns under a file lock, so that none
+    leaves while another process is being told to stop.
+
+    Parameters
+    ----------
+    folder : pathlib.Path or None
+        Where the blocks are kept, one small file per host; None keeps them in this object.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._own: dict[str, tuple[datetime, str]] = {}
+
+    @contextmanager
+    def turn(self, host: str) -> Iterator[None]:
+        """Hold the host while one request is under way."""
+        if self._folder is None:
+            yield
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._file(host).with_suffix(".lock")):
+            yield
+
+    def block(self, host: str, until: datetime, code: str) -> None:
+        """Remember that a host must not be asked before `until` (UTC, naive), and why."""
+        if self._folder is None:
+            self._own[host] = (until, code)
+            return
+        beside = self._file(host).with_suffix(".new")
+        beside.write_text(json.dumps({"until": until.isoformat(), "code": code}), encoding="utf-8")
+        beside.replace(self._file(host))
+
+    def blocked(self, host: str) -> tuple[datetime, str] | None:
+        """Return the last block of a host, which may have passed, or None."""
+        if self._folder is None:
+            return self._own.get(host)
+        try:
+            held = json.loads(self._file(host).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return datetime.fromisoformat(held["until"]), str(held["code"])
+
+    def _file(self, host: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{''.join(c if c.isalnum() or c in '.-' else '_' for c in host)}.json"
+
+
+class Transport:
+    """One ccxt exchange behind payload capture, retries and one vocabulary of failure.
+
+    Parameters
+    ----------
+    exchange : ccxt.Exchange
+        A synchronous exchange; its session gets a hook, its JSON parser refuses torn bodies. Its own retries must be off.
+    lake : RawLake
+        Keeps every body.
+    clock : Clock
+        Ours; only blocks are measured with it.
+    venue : str
+        Name for messages.
+    policy : RetryPolicy
+        Retries.
+    gate : Gate or None
+        Blocks; give one with a folder to share them between processes.
+    sleep : callable
+        Waits seconds; tests hand in their own.
+    """
+
+    def __init__(
+        self,
+        exchange: Any,
+        lake: RawLake,
+        *,
+        clock: Clock,
+        venue: str,
+        policy: RetryPolicy | None = None,
+        gate: Gate | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._lake = lake
+        self._clock = clock
+        self._venue = venue
+        self._policy = policy or RetryPolicy()
+        self._gate = gate or Gate()
+        self._sleep = sleep
+        self._seen: list[tuple[_Response, str]] = []
+        # The answer of the request under way; None while nothing has come.
+        self._latest: _Response | None = None
+        self._waited_until: dict[str, datetime] = {}
+        self._lenient_parse, self._send = exchange.parse_json, exchange.fetch
+        exchange.parse_json, exchange.fetch = self._parse, self._fetch
+        exchange.session.hooks["response"].append(self._keep)
+
+    def call(self, ask: Callable[[], Any], *, url: str) -> Answer:
+        """Run one ccxt call, possibly several times, and return its answer with the payload's hash.
+
+        Parameters
+        ----------
+        ask : callable
+            The call; it sends one or more requests through the exchange.
+        url : str
+            Where it goes, for the host's block and for messages. Its query is not used.
+
+        Raises
+        ------
+        SourceOutage
+            ``unreachable``, ``rate_limited``, ``banned``, ``geoblocked`` or ``venue_error``; nothing else for the venue's
+            faults.
+        """
+        retrying = Retrying(
+            stop=stop_after_attempt(self._policy.attempts_count),
+            wait=self._wait_s,
+            retry=retry_if_exception(lambda error: isinstance(error, _Retryable)),
+            sleep=lambda wait_s: self._sleep(wait_s) if wait_s > 0 else None,
+            reraise=True,
+        )
+        try:
+            answer: Answer = retrying(self._once, ask, url)
+        except _Retryable as last:
+            raise last.outage from None
+        return answer
+
+    # -- one attempt --------------------------------------------------------------------------------------------------
+
+    def _once(self, ask: Callable[[], Any], url: str) -> Answer:
+        import ccxt  # noqa: PLC0415 - takes a second to import
+
+        host = urlsplit(url).netloc
+        self._pass_gate(host, url)
+        self._seen.clear()
+        with self._gate.turn(host):
+            self._refuse_inside_block(host, url)
+            try:
+                value = ask()
+            except ccxt.BaseError as error:
+                # Not chained: ccxt writes the whole URL, query and all, into its messages.
+                raise self._judged(error, host, url) from None
+            except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
+                # ccxt's parsers assume the documented shape and break in these ways where it changes.
+                reason = f"answered in a shape ccxt cannot parse ({type(error).__name__})"
+                raise SourceOutage("venue_error", self._line(reason, url)) from error
+        if not self._seen:
+            raise RuntimeError(f"{self._venue}: a call to {redacted(url)} sent no request")
+        hashes = tuple(sha for _, sha in self._seen)
+        return Answer(value, hashes[-1], hashes, self._seen[-1][0].request)
+
+    def _judged(self, error: Exception, host: str, url: str) -> Exception:
+        """Turn a failed attempt into an outage, retryable or not."""
+        import ccxt  # noqa: PLC0415
+
+        response = self._latest
+        if response is None:
+            if not isinstance(error, ccxt.NetworkError):
+                return SourceOutage("venue_error", self._line(f"could not be asked ({type(error).__name__})", url))
+            kind = "timed out" if isinstance(error, ccxt.RequestTimeout) else "could not be reached"
+            return _Retryable(SourceOutage("unreachable", self._line(kind, url)))
+        status = response.status
+        line = self._line(f"answered {status}{_said(response.body)}", response.request)
+        if status == RATE_LIMIT_STATUS:
+            wait_s = self._retry_after_s(response.headers, LEAST_PAUSE_S)
+            self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "rate_limited")
+            outage = SourceOutage("rate_limited", f"{line}; it asks to wait {wait_s:.0f} s")
+            return outage if wait_s > self._policy.retry_after_cap_s else _Retryable(outage, wait_s)
+        if status in BAN_STATUSES:
+            wait_s = self._retry_after_s(response.headers, LEAST_BAN_S)
+            self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "banned")
+            return SourceOutage("banned", f"{line}; this address is banned for {wait_s:.0f} s: run again after that")
+        if status == GEOBLOCK_STATUS:
+            return SourceOutage("geoblocked", f"{line}; the venue does not serve this location")
+        if status >= 500 or status == 408:
+            return _Retryable(SourceOutage("venue_error", line))
+        if status < 400 and isinstance(error, ccxt.BadResponse):
+            torn = f"answered {status} with {len(response.body)} bytes that are not JSON"
+            return _Retryable(SourceOutage("venue_error", self._line(torn, response.request)))
+        return SourceOutage("venue_error", line)
+
+    # -- the block ----------------------------------------------------------------------------------------------------
+
+    def _pass_gate(self, host: str, url: str) -> None:
+        """Wait out a block that may be waited out; refuse inside any other."""
+        held = self._block_of(host)
+        if held is None:
+            return
+        until, code = held
+        left_s = (until - self._clock.now()).total_seconds()
+        if code != "rate_limited" or left_s > self._policy.retry_after_cap_s:
+            self._refuse_inside_block(host, url)
+        self._sleep(left_s)
+        # The clock may be a fixed one: what has been waited out has passed, whatever the clock says.
+        self._waited_until[host] = until
+
+    def _refuse_inside_block(self, host: str, url: str) -> None:
+        held = self._block_of(host)
+        if held is None:
+            return
+        until, code = held
+        reason = f"is not asked before {until:%Y-%m-%d %H:%M:%S} UTC: it answered {code} earlier"
+        outage = SourceOutage(code, self._line(reason, url))
+        left_s = (until - self._clock.now()).total_seconds()
+        if code == "rate_limited" and left_s <= self._policy.retry_after_cap_s:
+            # Another process was told to wait while this one waited for its turn.
+            raise _Retryable(outage, left_s)
+        raise outage
+
+    def _block_of(self, host: str) -> tuple[datetime, str] | None:
+        held = self._gate.blocked(host)
+        if held is None or held[0] <= self._clock.now() or self._waited_until.get(host) == held[0]:
+            return None
+        return held
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, _Retryable) and error.wait_s is not None:
+            # The block itself is waited out at the gate of the next attempt.
+            return 0.0
+        wait_s = self._policy.first_wait_s * 2.0 ** (state.attempt_number - 1)
+        return min(wait_s, self._policy.longest_wait_s)
+
+    def _retry_after_s(self, headers: Mapping[str, str], default: float) -> float:
+        """Read `Retry-After`: seconds or an HTTP date; the default where it is absent or cannot be read."""
+        text = headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text)
+        try:
+            at = parsedate_to_datetime(text).astimezone(UTC).replace(tzinfo=None)
+        except ValueError:
+            return default
+        return max(0.0, (at - self._clock.now()).total_seconds())
+
+    # -- capture ------------------------------------------------------------------------------------------------------
+
+    def _keep(self, response: Any, *_: Any, **__: Any) -> None:
+        """Session hook: keep the body's bytes as they came over the wire, before anything parses them."""
+        request = redacted(f"{response.request.method} {response.url}")
+        headers = {str(k).lower(): str(v) for k, v in response.headers.items()}
+        seen = _Response(int(response.status_code), headers, bytes(response.content), request)
+        self._seen.append((seen, self._lake.save_payload(seen.body, request)))
+        self._latest = seen
+
+    def _fetch(self, *args: Any, **kwargs: Any) -> Any:
+        self._latest = None
+        return self._send(*args, **kwargs)
+
+    def _parse(self, text: str) -> Any:
+        """Parse a body; a success that is not JSON is a fault here and not a string for the caller."""
+        import ccxt  # noqa: PLC0415
+
+        value = self._lenient_parse(text)
+        if not isinstance(value, dict | list) and self._latest is not None and self._latest.status < 400:
+            raise ccxt.BadResponse("the body is not JSON")
+        return value
+
+    def _line(self, reason: str, request: str) -> str:
+        return f"{self._venue} {reason} ({redacted(request)})"
+
+
+def redacted(request: str) -> str:
+    """Return a request without secrets: no user, password or fragment, and only the query values that are known to be safe.
+
+    Parameters
+    ----------
+    request : str
+        A URL, with or without a method before it.
+    """
+    method, _, url = request.rpartition(" ")
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port else ""
+    query = urlencode(
+        [(k, v if k in SHOWN_QUERY_KEYS else "withheld") for k, v in parse_qsl(parts.query, keep_blank_values=True)]
+    )
+    shown = f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else f"{parts.path}"
+    return f"{method} {shown}{'?' if query else ''}{query}".strip()
+
+
+def _said(body: bytes) -> str:
+    """Return the venue's own code and message out of an error body, in one short printable piece, or nothing."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(value, dict) or "msg" not in value:
+        return ""
+    text = "".join(c if c.isprintable() else " " for c in str(value["msg"]))[:160]
+    return f" {value.get('code', '')}: {text}".replace("  ", " ")

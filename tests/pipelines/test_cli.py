@@ -1,0 +1,143 @@
+"""Commands as a stranger meets them: help, one line per error, exit codes, and a read-only SQL door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_market import DAY, FIRST, Market, small_market
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Market]:
+    with small_market() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def home(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two days of the small market."""
+    folder = tmp_path_factory.mktemp("cli") / "home"
+    done = market.lowtide(folder, "run", "--date", FIRST.isoformat(), "--to", DAY.isoformat())
+    assert done.returncode == 0, done.stderr
+    assert "checks passed" in done.stdout
+    return folder
+
+
+def test_help_names_every_command(market: Market, tmp_path: Path) -> None:
+    out = market.lowtide(tmp_path / "none", "--help").stdout
+    for command in ("demo", "run", "backfill", "import", "report", "sql", "stress", "publish", "doctor", "warmup"):
+        assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--date", "10/10/2025"), "is not a day: write YYYY-MM-DD"),
+        (("run", "--date", "2026-03-10", "--to", "2026-03-09"), "is before"),
+        (("report", "--date", "2026-03-10", "--lang", "fr"), "en or zh"),
+        (("report", "--date", "2026-03-10", "--as-of", "noon"), "is not an instant"),
+        (("import", "no_such_mapping", "--from", "."), "no_such_mapping"),
+        (("sql", "select 1"), "not a Lowtide home yet"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_non_zero_exit(
+    market: Market, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = market.lowtide(tmp_path / "fresh", *arguments)
+    assert done.returncode not in (0, None)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_sql_speaks_table_csv_and_json(market: Market, home: Path) -> None:
+    query = "select asset, count(*) as hours_count from fct_prices_hourly group by asset order by asset"
+    assert market.lowtide(home, "sql", query, "--format", "csv").stdout == "asset,hours_count\nBTC,48\n"
+    assert json.loads(market.lowtide(home, "sql", query, "--format", "json").stdout) == [
+        {"asset": "BTC", "hours_count": 48}
+    ]
+    assert "BTC" in market.lowtide(home, "sql", query).stdout
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "create table marts.mine as select 1",
+        "delete from marts.dim_assets",
+        "drop table marts.dim_assets",
+        "copy (select 1) to 'out.csv'",
+        "select * from read_csv('/etc/passwd')",
+        "select * from '/etc/passwd'",
+        "attach 'other.duckdb'",
+        "install httpfs",
+        "load httpfs",
+        "set enable_external_access = true",
+        "reset lock_configuration",
+        "pragma enable_profiling='json'; set lock_configuration=false",
+        "export database 'folder'",
+    ],
+)
+def test_sql_is_read_only_and_locked(market: Market, home: Path, attack: str) -> None:
+    done = market.lowtide(home, "sql", attack)
+    assert done.returncode == 1, done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_hostile_text_is_inert_in_every_format(market: Market, home: Path) -> None:
+    query = "select '=cmd()' as a, chr(27) || '[31mred' as b, '[bold]x[/bold]' as c, '<script>' as d"
+    table = market.lowtide(home, "sql", query).stdout
+    assert "\x1b[31m" not in table and "\\x1b" in table and "[bold]x[/bold]" in table
+    assert "'=cmd()" in market.lowtide(home, "sql", query, "--format", "csv").stdout
+    assert json.loads(market.lowtide(home, "sql", query, "--format", "json").stdout)[0]["b"] == "\x1b[31mred"
+
+
+def test_stress_answers_in_every_setting(market: Market, home: Path) -> None:
+    done = market.lowtide(home, "stress", "--asset", "BTC", "--shock", "0.1", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert len({row["setting"] for row in rows}) == len(rows) >= 3
+    for row in rows:
+        assert row["sim_move_frac"] >= 0.1 - 1e-9
+        assert row["is_synthetic"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--asset", "BTC", "--shock", "1.5"), "shock"),
+        (("--asset", "BTC", "--shock", "0.1", "--side", "up"), "side"),
+        (("--asset", "NOPE", "--shock", "0.1"), "NOPE"),
+    ],
+)
+def test_stress_refuses_what_it_cannot_answer(
+    market: Market, home: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = market.lowtide(home, "stress", *arguments)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_what_is_there(market: Market, home: Path, tmp_path: Path) -> None:
+    done = market.lowtide(home, "doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("binance", "reachable", "candles", "snapshot"):
+        assert word in done.stdout
+    fresh = market.lowtide(tmp_path / "none", "doctor")
+    assert fresh.returncode == 0 and "not created yet" in fresh.stdout
+
+
+def test_publish_and_report_work_by_themselves(market: Market, home: Path) -> None:
+    assert market.lowtide(home, "publish", "--date", DAY.isoformat()).returncode == 0
+    done = market.lowtide(home, "report", "--date", DAY.isoformat(), "--lang", "zh")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("report.zh.html")
+
+
+def test_synthetic_and_real_never_share_a_home(market: Market, home: Path) -> None:
+    done = market.lowtide(home, "run", "--date", DAY.isoformat(), LOWTIDE_BINANCE_BASE_URL="https://fapi.binance.com")
+    assert done.returncode == 1
+    assert "never share" in done.stderr

@@ -1,0 +1,159 @@
+"""The day of 2025-10-10 from real records, through the real commands: import, run, query, as-of."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import pytest
+from small_market import LOWTIDE, exported_hashes
+
+pytestmark = pytest.mark.shared_data
+
+DAY = "2025-10-10"
+IMPORTS = (("multivenue", "multivenue_1h"), ("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"))
+
+
+def _lowtide(home: Path, *arguments: str, clock: str = "2026-11-23T09:00:00", threads: str = "2") -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LOWTIDE_", "DAGSTER_", "PYTEST"))}
+    environment = {
+        **kept,
+        "LOWTIDE_HOME": str(home),
+        "LOWTIDE_CLOCK": clock,
+        "LOWTIDE_DUCKDB_THREADS": threads,
+        "LOWTIDE_BINANCE_ENABLED": "false",
+        "COLUMNS": "250",
+    }
+    done = subprocess.run([str(LOWTIDE), *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def _rows(home: Path, query: str) -> list[dict]:
+    return json.loads(_lowtide(home, "sql", query, "--format", "json"))
+
+
+@pytest.fixture(scope="module")
+def home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home after the imports and the run of 2025-10-10."""
+    folder = tmp_path_factory.mktemp("real") / "home"
+    for mapping, subfolder in IMPORTS:
+        _lowtide(folder, "import", mapping, "--from", str(shared_data / subfolder))
+    _lowtide(folder, "run", "--date", DAY)
+    return folder
+
+
+def test_lows_of_the_day(home: Path) -> None:
+    rows = _rows(
+        home,
+        "select venue, min(low_quote) as low_quote from fct_candles_hourly where asset = 'BTC'"
+        " and interval_start_utc::date = '2025-10-10' and venue in ('binance', 'bybit') group by venue order by venue",
+    )
+    assert rows == [{"venue": "binance", "low_quote": 101516.5}, {"venue": "bybit", "low_quote": 101045.9}]
+
+
+def test_every_funding_row_is_accounted_for(home: Path) -> None:
+    (mart,) = _rows(home, "select count(*) as n from fct_funding_rates")
+    (refused,) = _rows(
+        home,
+        "select coalesce(sum(quarantined_rows_count), 0) as n from fct_quarantined_rows_daily where dataset = 'funding_rates'",
+    )
+    assert mart["n"] + refused["n"] == 115_218
+
+
+@pytest.mark.parametrize(("asset", "fall_usd"), [("BTC", -0.504), ("ETH", -0.465), ("SOL", -0.628)])
+def test_hyperliquid_open_interest_from_20_to_22(home: Path, asset: str, fall_usd: float) -> None:
+    rows = _rows(
+        home,
+        "select open_interest_one_sided_usd as usd, open_interest_one_sided_base as base, open_interest_base_origin as origin"
+        f" from fct_open_interest_hourly where venue = 'hyperliquid' and asset = '{asset}'"
+        " and interval_start_utc in ('2025-10-10 20:00:00', '2025-10-10 22:00:00') order by interval_start_utc",
+    )
+    before, after = rows
+    assert after["usd"] / before["usd"] - 1 == pytest.approx(fall_usd, abs=0.0005)
+    # In coin the fall is smaller, since the price fell too; Hyperliquid's file tells USD alone, so coin is derived.
+    assert fall_usd < after["base"] / before["base"] - 1 < 0
+    assert before["origin"] == "derived"
+
+
+def test_sol_fell_more_than_btc(home: Path) -> None:
+    rows = _rows(
+        home,
+        "select asset, return_frac, drawdown_frac from fct_market_recaps_daily"
+        " where recap_date_utc = '2025-10-10' and asset in ('BTC', 'SOL') order by asset",
+    )
+    btc, sol = rows
+    assert sol["return_frac"] < btc["return_frac"] < 0
+    assert sol["drawdown_frac"] > btc["drawdown_frac"]
+
+
+def test_etf_flow_of_the_day_is_present(home: Path, shared_data: Path) -> None:
+    line = next(x for x in (shared_data / "flows" / "btc_spot_etf_net_flow.csv").read_text().splitlines() if DAY in x)
+    (row,) = _rows(home, "select net_flow_usd from fct_etf_flows_daily where flow_date_utc = '2025-10-10'")
+    assert row["net_flow_usd"] == pytest.approx(float(line.split(",")[1]) * 1e6)
+
+
+def test_coverage_names_what_is_missing(home: Path) -> None:
+    (row,) = _rows(
+        home,
+        "select coverage_status, coverage_reason, observed_rows_count from fct_data_coverage_daily"
+        " where dataset = 'candles' and venue = 'okx' and coverage_date_utc = '2025-10-10'",
+    )
+    assert row == {"coverage_status": "missing", "coverage_reason": "not_collected", "observed_rows_count": 0}
+    (later,) = _rows(
+        home,
+        "select coverage_status from fct_data_coverage_daily"
+        " where dataset = 'candles' and venue = 'okx' and coverage_date_utc = '2025-12-20'",
+    )
+    assert later == {"coverage_status": "complete"}
+
+
+def test_stress_rows_say_where_their_inputs_come_from(home: Path) -> None:
+    rows = _rows(
+        home,
+        "select distinct asset, fuel_origin, depth_origin, fuel_venues from fct_stress_scenarios_daily"
+        " where scenario_date_utc = '2025-10-10' order by asset",
+    )
+    assert {r["asset"] for r in rows} >= {"BTC", "ETH", "SOL"}
+    assert {r["fuel_origin"] for r in rows} == {"estimated"}
+    assert {r["depth_origin"] for r in rows} == {"prior"}
+    assert all("hyperliquid" in r["fuel_venues"] for r in rows)
+
+
+@pytest.mark.parametrize("threads", ["1", "8"])
+def test_threads_do_not_change_a_byte(home: Path, threads: str) -> None:
+    before = exported_hashes(home, date(2025, 10, 10))
+    _lowtide(home, "report", "--date", DAY, threads=threads)
+    assert exported_hashes(home, date(2025, 10, 10)) == before
+
+
+def test_an_as_of_report_does_not_see_later_records(home: Path, tmp_path: Path, shared_data: Path) -> None:
+    import duckdb
+
+    day = date(2025, 10, 10)
+    before_import = "2026-11-23T12:00:00"
+    _lowtide(home, "report", "--date", DAY, "--as-of", before_import)
+    as_of = exported_hashes(home, day, "as_of_20261123T120000")
+    current = exported_hashes(home, day)
+    assert as_of == current, "nothing came after the instant, so the as-of report is the current one"
+    # New records for the past day: the same layout with other funding on 2025-10-10, imported a day later.
+    late = tmp_path / "late"
+    late.mkdir()
+    duckdb.sql("set TimeZone = 'UTC'")
+    for name in ("candles", "funding_rates", "open_interest"):
+        source = shared_data / "multivenue_1h" / f"{name}.parquet"
+        change = "* replace (funding_rate * 2 as funding_rate)" if name == "funding_rates" else "*"
+        duckdb.sql(
+            f"copy (select {change} from '{source}' where timestamp >= '2025-10-10 00:00:00+00'"
+            f" and timestamp < '2025-10-11 00:00:00+00') to '{late / name}.parquet'"
+        )
+    _lowtide(home, "import", "multivenue", "--from", str(late), clock="2026-11-24T09:00:00")
+    _lowtide(home, "report", "--date", DAY, "--as-of", before_import, clock="2026-11-24T10:00:00")
+    assert exported_hashes(home, day, "as_of_20261123T120000") == as_of
+    _lowtide(home, "report", "--date", DAY, clock="2026-11-24T10:00:00")
+    after = exported_hashes(home, day)
+    assert after["report.json"] != current["report.json"]
+    assert after["tables/fct_funding_rates.parquet"] != current["tables/fct_funding_rates.parquet"]
