@@ -166,10 +166,12 @@ class ExchangeSource(Protocol):
 class Warehouse(Protocol):
     """The DuckDB file as assets see it: opened for a moment, closed again, one writer at a time.
 
-    `reports` is the folder of daily reports; `as_of` pins the manifest (None = current).
+    `reports` is the folder of daily reports, `dbt_target` the one of dbt's compiled SQL and logs; `as_of` pins the
+    manifest (None = current).
     """
 
     reports: Path
+    dbt_target: Path
     as_of: datetime | None
 
     def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

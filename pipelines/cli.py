@@ -293,7 +293,6 @@ def stress(
 ) -> None:
     """Ask what a shock would do to an asset, in every setting, on the published snapshot."""
     from assets.cascade.frames import what_if
-
     from pipelines.console import print_rows
     from pipelines.lake.publish import open_published
 
@@ -328,10 +327,10 @@ def doctor(home: HomeOption = None) -> None:
 def warmup() -> None:
     """Compile the kernels ahead of their first use; a damaged cache is deleted and made again."""
     from assets.cascade.simulate import warmup as compile_kernels
-
     from pipelines.console import OUT
 
-    OUT.print(f"kernels compiled: {compile_kernels()}")
+    compile_kernels()
+    OUT.print("kernels are compiled")
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-OUT = Console(highlight=False, soft_wrap=True)
+# Bound to the stream of the start: while dbt runs, `sys.stdout` is its log file.
+OUT = Console(file=sys.stdout, highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # C0 and C1 controls, DEL and the bidirectional overrides could rewrite a terminal's line.
@@ -52,10 +53,10 @@ class Steps:
         mark = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "retried": "[yellow]↻[/]"}[state]
         OUT.print(f"  {mark} {step} [dim]{seconds:.1f} s[/]")
 
-    def note(self, text: str) -> None:
-        """Show what goes on inside a step."""
+    def note(self, text: str, done: int, total: int) -> None:
+        """Show how far something is: `done` of `total`."""
         if self._status:
-            self._status.update(text)
+            self._status.update(f"{plain(text)} {done:,}/{total:,}")
 
 
 def fail(message: str) -> None:

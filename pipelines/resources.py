@@ -6,6 +6,7 @@ Belongs here: construction and the DuckDB connections of the warehouse. Does not
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class DuckDbWarehouse:
     path: Path
     reports: Path
     snapshot: Path
+    dbt_target: Path
     lake: Lake
     threads: int
     memory_limit: str
@@ -56,7 +58,7 @@ class DuckDbWarehouse:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         con = duckdb.connect(
             str(self.path),
-            config={"threads": self.threads, "memory_limit": self.memory_limit, "TimeZone": "UTC"},
+            config={"threads": self.threads, "memory_limit": self.memory_limit},
         )
         try:
             yield con
@@ -91,6 +93,7 @@ def warehouse_of(home: Home, settings: Settings, lake: Lake) -> DuckDbWarehouse:
         path=home.warehouse,
         reports=home.reports,
         snapshot=home.snapshot,
+        dbt_target=home.dbt_target,
         lake=lake,
         threads=settings.duckdb_threads,
         memory_limit=settings.duckdb_memory_limit,
@@ -104,6 +107,7 @@ def as_of_warehouse(home: Home, settings: Settings, lake: Lake, as_of: datetime)
         path=home.scratch / label / "warehouse.duckdb",
         reports=home.reports / label,
         snapshot=home.scratch / label / "lowtide.duckdb",
+        dbt_target=home.scratch / label / "dbt_target",
         lake=lake,
         threads=settings.duckdb_threads,
         memory_limit=settings.duckdb_memory_limit,
@@ -119,10 +123,10 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     HomeError
         Where a base URL would bring synthetic records into a real home, or real ones into a demo home.
     """
-    from pipelines.sources.binance import BinanceUsdm  # noqa: PLC0415 - ccxt takes a second to import
-
     if not settings.binance_enabled:
         return {}
+    from pipelines.sources.binance import BinanceUsdm  # noqa: PLC0415 - ccxt takes a second to import
+
     host = urlsplit(settings.binance_base_url).hostname if settings.binance_base_url else None
     is_synthetic = host in LOOPBACK
     if is_synthetic != (home.kind == "demo"):
@@ -140,7 +144,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     return {client.venue: client}
 
 
-def dbt_of(warehouse: DuckDbWarehouse, home: Home) -> Any:
+def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     """Return dagster-dbt's client, aimed at one warehouse file.
 
     dbt runs as a process of its own and learns the file through its environment; a relative path in a profile would
@@ -151,8 +155,9 @@ def dbt_of(warehouse: DuckDbWarehouse, home: Home) -> Any:
     os.environ["LOWTIDE_WAREHOUSE"] = str(warehouse.path)
     os.environ["LOWTIDE_DUCKDB_THREADS"] = str(warehouse.threads)
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
-    home.dbt_target.mkdir(parents=True, exist_ok=True)
-    return DbtCliResource(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER))
+    # The dbt beside our own interpreter, whatever the PATH says.
+    executable = Path(sys.executable).with_name("dbt")
+    return DbtCliResource(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=str(executable))
 
 
 def build_resources(
@@ -172,5 +177,5 @@ def build_resources(
         "lake": lake,
         "warehouse": warehouse,
         "exchanges": exchanges if exchanges is not None else exchanges_of(home, settings, lake, clock),
-        "dbt": dbt_of(warehouse, home),
+        "dbt": dbt_of(warehouse),
     }

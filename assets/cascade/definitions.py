@@ -1,7 +1,5 @@
 """The cascade as assets: market marts in, schema `sim` out. Thin: the mathematics is beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from dagster import (

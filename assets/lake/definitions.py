@@ -4,8 +4,6 @@ Belongs here: Dagster assets and their catalogue texts. Does not: fetching (``pi
 (``pipelines/lake``), validation (``quality``), splitting (``transform.py``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any

@@ -140,8 +140,7 @@ def _style(value: str) -> str:
 @lru_cache(maxsize=256)
 def _drawn(chart: Chart) -> bytes:
     """Draw a chart; the page of each language asks for the same one."""
-    import matplotlib  # noqa: PLC0415 - slow to import, and a run without a report does not need it
-    from matplotlib import style  # noqa: PLC0415
+    from matplotlib import style  # noqa: PLC0415 - slow to import, and a run without a report does not need it
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     width, height = SIZES[chart.kind]
@@ -149,12 +148,23 @@ def _drawn(chart: Chart) -> bytes:
         figure = Figure(figsize=(width / 72.0, height / 72.0), dpi=72, facecolor="none")
         axes = figure.add_axes((0.085, 0.115, 0.9, 0.855), facecolor="none")
         {"line": _line, "bar": _bar, "curve": _curve}[chart.kind](axes, chart)
-        axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=5, min_n_ticks=3))
+        axes.yaxis.set_major_locator(_locator(axes, chart))
         axes.yaxis.set_major_formatter(_formatter(chart.unit, axes))
         axes.tick_params(axis="y", pad=4)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
     return buffer.getvalue()
+
+
+def _locator(axes: Axes, chart: Chart) -> Any:
+    """Return round steps; on an amplification axis they are counted from 1, where nothing is added."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator  # noqa: PLC0415
+
+    steps = MaxNLocator(nbins=5, min_n_ticks=3)
+    if chart.kind != "curve":
+        return steps
+    low, high = axes.get_ylim()
+    return FixedLocator([1.0 + step for step in steps.tick_values(0.0, high - 1.0) if low <= 1.0 + step <= high])
 
 
 def _line(axes: Axes, chart: Chart) -> None:
@@ -174,7 +184,9 @@ def _path(axes: Axes, positions: Sequence[float], series: Series, k: int) -> Non
     # A single value between two gaps has no line to stand on.
     alone = [i for i in range(len(values)) if _is_alone(series.values, i)]
     if alone:
-        axes.plot([positions[i] for i in alone], [values[i] for i in alone], "o", color=colour, markersize=3.2, zorder=3)
+        axes.plot(
+            [positions[i] for i in alone], [values[i] for i in alone], "o", color=colour, markersize=3.2, zorder=3
+        )
 
 
 def _is_alone(values: Sequence[float | None], i: int) -> bool:
@@ -219,9 +231,10 @@ def _curve(axes: Axes, chart: Chart) -> None:
     reach = max((abs(s) for s in shocks), default=1.0)
     axes.set_xlim(-reach * 1.04, reach * 1.04)
     ticks = [-reach, -reach / 2, 0.0, reach / 2, reach]
-    axes.set_xticks(ticks, [f"{t:+.3g}" if t else "0" for t in ticks])
+    axes.set_xticks(ticks, [f"{t:+.3g}".replace("-", "\u2212") if t else "0" for t in ticks])
     top = max((s.high for s in chart.series if s.high is not None), default=1.0)
-    axes.set_ylim(0.95, max(1.25, 1.0 + (top - 1.0) * 1.1))
+    added = max(0.25, (top - 1.0) * 1.1)
+    axes.set_ylim(1.0 - 0.06 * added, 1.0 + added)
 
 
 def _positions(x: Sequence[datetime | date | float]) -> list[float]:
@@ -237,7 +250,7 @@ def _positions(x: Sequence[datetime | date | float]) -> list[float]:
 def _time_axis(axes: Axes, x: Sequence[datetime | date | float], positions: Sequence[float]) -> None:
     if isinstance(x[0], datetime):
         marks = [i for i, v in enumerate(x) if isinstance(v, datetime) and v.hour == 0]
-        if len(marks) < 4:  # noqa: PLR2004 - a few days: mark the noons too
+        if len(marks) < 4:  # a few days: mark the noons too
             marks = [i for i, v in enumerate(x) if isinstance(v, datetime) and v.hour in (0, 12)]
     else:
         step = max(1, len(x) // 6)

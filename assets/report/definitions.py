@@ -1,7 +1,5 @@
 """The report and the published snapshot as assets. Thin: numbers, charts and page are beside it."""
 
-from __future__ import annotations
-
 from dagster import (
     AssetExecutionContext,
     AssetKey,

@@ -81,14 +81,16 @@ def _price_figure(prices: Prices) -> Sentence:
     if not prices.rows:
         return Sentence("figure.price_missing")
     row = prices.rows[_lead([r.asset for r in prices.rows])]
-    return Sentence("figure.price", {"asset": row.asset, "close_quote": row.close_quote, "return_frac": row.return_frac})
+    return Sentence(
+        "figure.price", {"asset": row.asset, "close_quote": row.close_quote, "return_frac": row.return_frac}
+    )
 
 
 def _open_interest_figure(section: OpenInterest) -> Sentence:
     if not section.totals:
         return Sentence("figure.open_interest_missing")
     total = section.totals[_lead([t.asset for t in section.totals])]
-    return Sentence("figure.open_interest", {"asset": total.asset, "end_usd": total.usd.end_usd} | _changes(total))
+    return Sentence("figure.open_interest", _changes(total) | {"end_usd": total.usd.end_usd})
 
 
 def _funding_figure(funding: Funding) -> Sentence:
@@ -150,19 +152,18 @@ def _move(prices: Prices) -> Sentence:
 
 
 def _changes(total: OpenInterestTotal) -> dict[str, Value]:
-    return {"usd_change_frac": total.usd.change_frac, "base_change_frac": total.base.change_frac}
+    return {"asset": total.asset, "usd_change_frac": total.usd.change_frac, "base_change_frac": total.base.change_frac}
 
 
 def _open_interest(section: OpenInterest) -> Sentence:
     known = [t for t in section.totals if t.usd.change_frac is not None or t.base.change_frac is not None]
     if not known:
         return Sentence("say.open_interest_missing", condition=_reasons(section.origin))
-    items = tuple(Sentence("say.open_interest.item", {"asset": t.asset} | _changes(t)) for t in known[:MAX_ITEMS])
+    items = _at_most([Sentence("say.open_interest.item", _changes(t)) for t in known])
     condition: dict[str, Value] = {
         "venues": tuple(sorted({venue for t in known for venue in t.venues})),
         "instruments_count": sum(max(t.usd_instruments_count, t.base_instruments_count) for t in known),
         "all_instruments_count": sum(t.instruments_count for t in section.totals),
-        "left_out_count": len(section.totals) - len(items),
     }
     key = "cond.open_interest_derived" if any(t.is_derived for t in known) else "cond.open_interest"
     return Sentence("say.open_interest", {}, items, Sentence(key, condition))
@@ -229,7 +230,7 @@ def _critical(stress: Stress) -> Sentence:
     if not settings:
         return Sentence("say.critical_missing", condition=_reasons(stress.origin))
     items = []
-    for setting in settings[:MAX_ITEMS]:
+    for setting in settings:
         suffix, values = _soft(setting)
         items.append(Sentence(f"say.critical.item{suffix}", values))
     condition: dict[str, Value] = {
@@ -239,18 +240,20 @@ def _critical(stress: Stress) -> Sentence:
         "depth_origin": stress.depth_origins,
         "depth_prior": stress.depth_priors or None,
     }
-    return Sentence("say.critical", {"asset": asset}, tuple(items), Sentence("cond.critical", condition))
+    return Sentence("say.critical", {"asset": asset}, _at_most(items), Sentence("cond.critical", condition))
 
 
 def _etf(etf: EtfFlows) -> Sentence:
     if not etf.rows:
         return Sentence("say.etf_missing", condition=_reasons(etf.origin))
-    items = tuple(
-        Sentence(
-            "say.etf.item" if row.is_of_the_day else "say.etf.item_late",
-            {"asset": row.asset, "net_flow_usd": row.net_flow_usd, "flow_date_utc": row.flow_date_utc},
-        )
-        for row in etf.rows[:MAX_ITEMS]
+    items = _at_most(
+        [
+            Sentence(
+                "say.etf.item" if row.is_of_the_day else "say.etf.item_late",
+                {"asset": row.asset, "net_flow_usd": row.net_flow_usd, "flow_date_utc": row.flow_date_utc},
+            )
+            for row in etf.rows
+        ]
     )
     condition = Sentence("cond.etf", {"latest_date_utc": etf.origin.latest_date_utc})
     return Sentence("say.etf", {}, items, condition)
@@ -267,7 +270,16 @@ def _coverage(coverage: Coverage) -> Sentence:
         "pairs_count": len(coverage.rows),
     }
     quarantined = sum(row.quarantined_rows_count for row in coverage.quarantined)
-    return Sentence("say.coverage", values, condition=Sentence("cond.coverage", {"quarantined_rows_count": quarantined}))
+    return Sentence(
+        "say.coverage", values, condition=Sentence("cond.coverage", {"quarantined_rows_count": quarantined})
+    )
+
+
+def _at_most(items: Sequence[Sentence]) -> tuple[Sentence, ...]:
+    """Return at most `MAX_ITEMS` parts; how many were left out is said and not silently dropped."""
+    if len(items) <= MAX_ITEMS:
+        return tuple(items)
+    return (*items[:MAX_ITEMS], Sentence("say.more", {"left_out_count": len(items) - MAX_ITEMS}))
 
 
 def _reasons(origin: Origin) -> Sentence:

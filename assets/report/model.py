@@ -244,7 +244,10 @@ class Stress:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What is there and what is not. `statuses_count` counts dataset x venue pairs per status."""
+    """What is there and what is not. `statuses_count` counts dataset x venue pairs per status.
+
+    `datasets` stand in the order of the raw tables, `venues` with the most datasets first.
+    """
 
     origin: Origin
     statuses_count: dict[str, int]

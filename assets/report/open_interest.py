@@ -87,9 +87,7 @@ def _total(asset: str, members: Sequence[Sequence[Mapping[str, Any]]]) -> OpenIn
     )
 
 
-def _same_span(
-    members: Sequence[Sequence[Mapping[str, Any]]], figure: str
-) -> list[list[Mapping[str, Any]]]:
+def _same_span(members: Sequence[Sequence[Mapping[str, Any]]], figure: str) -> list[list[Mapping[str, Any]]]:
     """Keep the members that have the figure at the first and at the last hour of the best observed one."""
     present = [[row for row in rows if row[figure] is not None] for rows in members]
     present = [rows for rows in present if rows]
@@ -110,7 +108,9 @@ def _sum(members: Sequence[Sequence[Mapping[str, Any]]], figure: str) -> Points:
     for rows in members:
         for row in rows:
             by_hour[row["interval_start_utc"]].append(row[figure])
-    return [(hour, sum(figures, Decimal(0))) for hour, figures in sorted(by_hour.items()) if len(figures) == len(members)]
+    return [
+        (hour, sum(figures, Decimal(0))) for hour, figures in sorted(by_hour.items()) if len(figures) == len(members)
+    ]
 
 
 def _span(points: Points, unit: str) -> dict[str, Any]:

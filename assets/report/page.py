@@ -36,7 +36,9 @@ def setting_labels(stress: Stress, lang: str) -> dict[str, str]:
 
 def replay(side: StressSide, setting: str, shock_frac: float) -> StressRow | None:
     """Return the replay of a shock under a setting; None where it was not run."""
-    return next((row for s in side.settings if s.setting == setting for row in s.rows if row.shock_frac == shock_frac), None)
+    return next(
+        (row for s in side.settings if s.setting == setting for row in s.rows if row.shock_frac == shock_frac), None
+    )
 
 
 def critical(side: StressSide, setting: str) -> CriticalShock | None:

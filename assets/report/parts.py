@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 
 from assets.report.model import Chart, Origin, Series
 from assets.report.queries import fetch, latest_day
-
-K = TypeVar("K")
 
 # More lines than this cannot be told apart, by colour or by dash; the rest is counted and stands in the table.
 MAX_LINES = 8
@@ -118,7 +116,9 @@ def indexed(values: Sequence[Any]) -> list[float | None]:
     return [None if v is None else round(float(v) / base * 100.0, 4) for v in values]
 
 
-def line_chart(key: str, unit: str, x: Sequence[K], paths: Mapping[str, Sequence[float | None]]) -> Chart | None:
+def line_chart(
+    key: str, unit: str, x: Sequence[datetime] | Sequence[date], paths: Mapping[str, Sequence[float | None]]
+) -> Chart | None:
     """Return a chart of at most `MAX_LINES` lines in the order given; None where no value is present."""
     drawn = [series_of(label, values) for label, values in paths.items() if any(v is not None for v in values)]
     if not drawn:

@@ -155,7 +155,9 @@ def fetch(con: duckdb.DuckDBPyConnection, sql: str, params: Sequence[Any] = ()) 
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 key = ", ".join(str(v) for v in list(row.values())[:3])
-                raise ValueError(f"`{name}` is {value} in the mart row ({key}): missing is NULL; mend the model and build again")
+                raise ValueError(
+                    f"`{name}` is {value} in the mart row ({key}): missing is NULL; mend the model and build again"
+                )
     return rows
 
 

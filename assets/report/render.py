@@ -23,6 +23,8 @@ from assets.report.model import Chart, Report, Sentence
 from assets.report.shown import inert, say, show
 from assets.report.words import LANGUAGES, WORDS
 
+LONG_NAME = 24
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 # Files of a report, by language; the page of one links the other.
@@ -59,14 +61,18 @@ def report_html(report: Report, lang: str) -> bytes:
     """
     if lang not in LANGUAGES:
         raise ValueError(f"no report in `{lang}`: choose one of {', '.join(LANGUAGES)}")
-    page = _environment(lang).get_template("report.html.jinja").render(
-        report=report,
-        lang=lang,
-        html_lang={"en": "en", "zh": "zh-Hans"}[lang],
-        other_lang=next(other for other in LANGUAGES if other != lang),
-        pages=PAGE_NAMES,
-        json_name=JSON_NAME,
-        sections=SECTIONS,
+    page = (
+        _environment(lang)
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            lang=lang,
+            html_lang={"en": "en", "zh": "zh-Hans"}[lang],
+            other_lang=next(other for other in LANGUAGES if other != lang),
+            pages=PAGE_NAMES,
+            json_name=JSON_NAME,
+            sections=SECTIONS,
+        )
     )
     return page.encode("utf-8")
 
@@ -94,7 +100,9 @@ def _environment(lang: str) -> Environment:
         return say(Sentence(key, values), lang)
 
     def name(value: str) -> Markup:
-        return Markup('<bdi class="name">{}</bdi>').format(inert(value))
+        # A short name stays on one line; a long one may break anywhere and never widens the page.
+        kind = "name long" if len(value) > LONG_NAME else "name"
+        return Markup('<bdi class="{}">{}</bdi>').format(kind, inert(value))
 
     def drawing(chart: Chart, prefix: str, title: str) -> Markup:
         # Our own SVG: figures and clocks only, the title escaped by the XML writer.

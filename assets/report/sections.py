@@ -43,6 +43,7 @@ from assets.report.rows import (
 )
 from assets.report.stress import build_stress
 from quality.schemas.marts import MARTS
+from quality.schemas.raw import RAW_TABLES
 
 PRICE_DAYS = 8
 FUNDING_DAYS = 30
@@ -75,11 +76,13 @@ def build_report(con: duckdb.DuckDBPyConnection, day: date, *, input_sha256: str
 
     Raises
     ------
+    TypeError
+        Where `day` is an instant.
     ValueError
-        Where `day` is an instant, a mart is absent, or a figure is NaN or infinite.
+        Where a mart is absent, or a figure is NaN or infinite.
     """
     if isinstance(day, datetime):
-        raise ValueError(f"`day` is the instant {day.isoformat()}: a report is of a UTC day, give a date")
+        raise TypeError(f"`day` is the instant {day.isoformat()}: a report is of a UTC day, give a date")
     queries.require_marts(con)
     coverage_rows = queries.fetch(con, queries.COVERAGE, [day])
     order = tuple(row["asset"] for row in queries.fetch(con, queries.ASSET_ORDER, [day]))
@@ -155,7 +158,10 @@ def build_etf(view: DayView) -> EtfFlows:
     histories: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in view.by_asset(view.fetch(queries.ETF_FLOWS, view.day, ETF_TRADING_DAYS)):
         histories.setdefault((row["asset"], row["fund"]), []).append(row)
-    latest = [EtfRow(**history[-1], is_of_the_day=_is_of(history[-1]["flow_date_utc"], view)) for history in histories.values()]
+    latest = [
+        EtfRow(**history[-1], is_of_the_day=_is_of(history[-1]["flow_date_utc"], view))
+        for history in histories.values()
+    ]
     charts = tuple(
         Chart(
             key="etf",
@@ -183,9 +189,7 @@ def build_etf(view: DayView) -> EtfFlows:
 def build_macro(view: DayView) -> Macro:
     """Build the macro section: per series the latest figure known on the day, else the latest captured one, labelled."""
     rows = tuple(
-        MacroRow(
-            **row, knowledge="known_on_day" if row["vintage_date_utc"] <= view.day else "latest_vintage"
-        )
+        MacroRow(**row, knowledge="known_on_day" if row["vintage_date_utc"] <= view.day else "latest_vintage")
         for row in view.fetch(queries.MACRO, view.day, view.day, view.day)
     )
     return Macro(
@@ -209,9 +213,7 @@ def build_sentiment(view: DayView) -> Sentiment:
         for name, history in histories.items()
     }
     return Sentiment(
-        origin=view.origin(
-            ("fct_sentiment_daily",), [row["is_synthetic"] for row in window], datasets=("sentiment",)
-        ),
+        origin=view.origin(("fct_sentiment_daily",), [row["is_synthetic"] for row in window], datasets=("sentiment",)),
         rows=tuple(SentimentRow(**row, is_of_the_day=_is_of(row["sentiment_date_utc"], view)) for row in latest),
         chart=line_chart("sentiment", "index", days, paths),
     )
@@ -220,6 +222,7 @@ def build_sentiment(view: DayView) -> Sentiment:
 def build_coverage(view: DayView, rows: Iterable[Mapping[str, Any]]) -> Coverage:
     """Build the coverage section from the day's coverage rows, quarantined rows and disagreements."""
     covered = queries.as_rows(CoverageRow, list(rows))
+    venues = Counter(row.venue for row in covered)
     quarantined = queries.as_rows(QuarantineRow, view.fetch(queries.QUARANTINE, view.day))
     return Coverage(
         origin=view.origin(
@@ -227,8 +230,8 @@ def build_coverage(view: DayView, rows: Iterable[Mapping[str, Any]]) -> Coverage
             [row.is_synthetic for row in covered] + [row.is_synthetic for row in quarantined],
         ),
         statuses_count=dict(sorted(Counter(row.coverage_status for row in covered).items())),
-        datasets=tuple(sorted({row.dataset for row in covered})),
-        venues=tuple(sorted({row.venue for row in covered})),
+        datasets=tuple(sorted({row.dataset for row in covered}, key=_dataset_order)),
+        venues=tuple(venue for venue, _ in sorted(venues.items(), key=lambda pair: (-pair[1], pair[0]))),
         rows=covered,
         quarantined=quarantined,
         disagreements=queries.as_rows(DisagreementRow, view.fetch(queries.DISAGREEMENTS, view.day)),
@@ -246,6 +249,11 @@ def build_provenance(view: DayView, input_sha256: str) -> Provenance:
 
 def _annualised(rate_8h: float | None) -> float | None:
     return None if rate_8h is None else rate_8h * EIGHT_HOURS_PER_YEAR
+
+
+def _dataset_order(dataset: str) -> tuple[int, str]:
+    names = list(RAW_TABLES)
+    return (names.index(dataset) if dataset in names else len(names), dataset)
 
 
 def _is_of(row_day: date, view: DayView) -> bool:

@@ -150,18 +150,21 @@ def _percent(name: str, value: float, lang: str) -> str:
     percent = value * 100.0
     if "funding" in name and "annualised" not in name:
         digits = f"{percent:.4f}"
-    elif name in ("shock_frac", "grid_max_shock_frac", "summary_shock_frac") or "soft_shock" in name or "jump_shock" in name:
+    elif (
+        name in ("shock_frac", "grid_max_shock_frac", "summary_shock_frac")
+        or "soft_shock" in name
+        or "jump_shock" in name
+    ):
         digits = f"{percent:.2f}".rstrip("0").rstrip(".")
     else:
-        digits = f"{percent:,.1f}" if abs(percent) >= 100 else f"{percent:.2f}"
+        digits = f"{percent:,.1f}".removesuffix(".0") if abs(percent) >= 99.995 else f"{percent:.2f}"
     return f"{digits}{THIN if lang == 'en' else ''}%"
 
 
 def _price(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.2f}"
-    if abs(value) >= 1:
-        return f"{value:.4f}"
+    for least, digits in ((10_000, 1), (100, 2), (10, 3), (1, 4)):
+        if abs(value) >= least:
+            return f"{value:,.{digits}f}"
     return f"{value:.5g}" if abs(value) >= 1e-4 else f"{value:.8f}".rstrip("0")
 
 

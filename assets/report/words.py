@@ -31,7 +31,9 @@ _FRAME = {
     "latest": _w("latest record {latest_date_utc}", "最新记录 {latest_date_utc}"),
     "no_latest": _w("no record on or before this day", "当日及之前无记录"),
     "section.missing": _w("Missing: no record of {report_date_utc}.", "缺失：{report_date_utc} 无记录。"),
-    "section.missing_any": _w("Missing: no record on or before {report_date_utc}.", "缺失：{report_date_utc} 及之前无记录。"),
+    "section.missing_any": _w(
+        "Missing: no record on or before {report_date_utc}.", "缺失：{report_date_utc} 及之前无记录。"
+    ),
     "section.reasons": _w("Coverage says: {missing_reason}.", "覆盖表给出的原因：{missing_reason}。"),
     "badge.synthetic": _w("synthetic input", "合成数据"),
     "badge.estimated": _w("estimated", "含估算"),
@@ -53,7 +55,7 @@ _FRAME = {
         "本报告陈述条件及其局限，不构成任何投资建议，也不预测时点。",
     ),
     "chart.left_out": _w("{left_out_count} more in the table, not drawn.", "另有 {left_out_count} 条未绘出，见表格。"),
-    "chart.last": _w("last", "最新"),
+    "chart.up_to": _w("up to", "最高"),
     "chart.low": _w("low", "最低"),
     "chart.high": _w("high", "最高"),
     "chart.about": _w("{asset}: ", "{asset}："),
@@ -79,14 +81,18 @@ _HEADLINE = {
     "figure.funding_missing.label": _w("Funding", "资金费率"),
     "figure.critical.label": _w("{asset} soft critical shock, down", "{asset} 下行软临界冲击"),
     "figure.critical.value": _w("{sim_soft_shock_frac}", "{sim_soft_shock_frac}"),
-    "figure.critical.note": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind},W = {depth_survival_frac}"),
+    "figure.critical.note": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind}，W = {depth_survival_frac}"),
     "figure.critical_censored.label": _w("{asset} soft critical shock, down", "{asset} 下行软临界冲击"),
     "figure.critical_censored.value": _w("none up to {grid_max_shock_frac}", "{grid_max_shock_frac} 以内无"),
-    "figure.critical_censored.note": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind},W = {depth_survival_frac}"),
+    "figure.critical_censored.note": _w(
+        "{shock_kind}, W = {depth_survival_frac}", "{shock_kind}，W = {depth_survival_frac}"
+    ),
     "figure.critical_missing.label": _w("Critical shock", "临界冲击"),
-    "figure.etf.label": _w("{asset} spot ETF flow, {flow_date_utc}", "{asset} 现货 ETF 净流量，{flow_date_utc}"),
+    "figure.etf.label": _w("{asset} spot ETF flow", "{asset} 现货 ETF 净流量"),
     "figure.etf.value": _w("{net_flow_usd} USD", "{net_flow_usd}美元"),
-    "figure.etf.note": _w("{net_flow_5d_usd} USD over five records", "近五条记录 {net_flow_5d_usd}美元"),
+    "figure.etf.note": _w(
+        "of {flow_date_utc}; {net_flow_5d_usd} USD over five records", "{flow_date_utc}；近五条 {net_flow_5d_usd}美元"
+    ),
     "figure.etf_missing.label": _w("Spot ETF flow", "现货 ETF 净流量"),
     "figure.no_record": _w("no record", "无记录"),
     "say.move": _w(
@@ -110,13 +116,14 @@ _HEADLINE = {
         "{asset} {usd_change_frac} in USD and {base_change_frac} in coin",
         "{asset} 按美元 {usd_change_frac}、按币 {base_change_frac}",
     ),
+    "say.more": _w("{left_out_count} more in the table", "另有 {left_out_count} 个见表格"),
     "cond.open_interest": _w(
-        "Sum over {instruments_count} of {all_instruments_count} instruments, those seen at both ends, on {venues}; {left_out_count} assets not named here.",
-        "对首尾均有观测的合约求和（{all_instruments_count} 个中的 {instruments_count} 个），交易所：{venues}；另有 {left_out_count} 个资产未列出。",
+        "Sum over {instruments_count} of {all_instruments_count} instruments, those seen at both ends, on {venues}.",
+        "对首尾均有观测的合约求和（{all_instruments_count} 个中的 {instruments_count} 个），交易所：{venues}。",
     ),
     "cond.open_interest_derived": _w(
-        "Sum over {instruments_count} of {all_instruments_count} instruments, those seen at both ends, on {venues}; one of the two units is derived through the reference price; {left_out_count} assets not named here.",
-        "对首尾均有观测的合约求和（{all_instruments_count} 个中的 {instruments_count} 个），交易所：{venues}；两种单位之一由参考价格推导；另有 {left_out_count} 个资产未列出。",
+        "Sum over {instruments_count} of {all_instruments_count} instruments, those seen at both ends, on {venues}; one of the two units is derived through the reference price.",
+        "对首尾均有观测的合约求和（{all_instruments_count} 个中的 {instruments_count} 个），交易所：{venues}；两种单位之一由参考价格推导。",
     ),
     "say.open_interest_missing": _w("Open interest: missing, no change can be told.", "持仓量：缺失，无法给出变化。"),
     "say.funding": _w(
@@ -128,10 +135,13 @@ _HEADLINE = {
         "{asset}：{venues_count} 家交易所，其中 {weighted_venues_count} 家有持仓量；相对前 30 日的 z 值 {funding_z_x}。正值表示多头付费给空头。",
     ),
     "say.funding_missing": _w("Funding: missing, no rate of the day.", "资金费率：缺失，当日无费率。"),
-    "say.critical": _w("{asset}, price pushed down, smallest shock that feeds itself: {items}.", "{asset} 价格下压，能自我放大的最小冲击：{items}。"),
+    "say.critical": _w(
+        "{asset}, price pushed down, smallest shock that feeds itself: {items}.",
+        "{asset} 价格下压，能自我放大的最小冲击：{items}。",
+    ),
     "say.critical.item": _w(
         "{sim_soft_shock_frac} ({shock_kind}, W = {depth_survival_frac})",
-        "{sim_soft_shock_frac}({shock_kind},W = {depth_survival_frac})",
+        "{sim_soft_shock_frac}（{shock_kind}，W = {depth_survival_frac}）",
     ),
     "say.critical.item_censored": _w(
         "none up to {grid_max_shock_frac} ({shock_kind}, W = {depth_survival_frac})",
@@ -154,8 +164,12 @@ _HEADLINE = {
         "{complete_count} of {pairs_count} dataset and venue pairs are complete, {partial_count} partial, {missing_count} missing.",
         "{pairs_count} 个数据集与来源组合中，{complete_count} 个完整，{partial_count} 个部分，{missing_count} 个缺失。",
     ),
-    "cond.coverage": _w("{quarantined_rows_count} rows refused under the day's key.", "当日键下拒收 {quarantined_rows_count} 行。"),
-    "say.coverage_missing": _w("Coverage: missing, so nothing can be said about completeness.", "数据覆盖：缺失，完整性无从判断。"),
+    "cond.coverage": _w(
+        "{quarantined_rows_count} rows refused under the day's key.", "当日键下拒收 {quarantined_rows_count} 行。"
+    ),
+    "say.coverage_missing": _w(
+        "Coverage: missing, so nothing can be said about completeness.", "数据覆盖：缺失，完整性无从判断。"
+    ),
     "cond.reasons": _w("Coverage says: {missing_reason}.", "覆盖表给出的原因：{missing_reason}。"),
     "cond.no_reason": _w("No record.", "无记录。"),
 }
@@ -203,8 +217,12 @@ _MARKET = {
     ),
     "table.totals": _w("By asset", "按资产"),
     "table.instruments": _w("By venue and contract", "按交易所与合约"),
-    "chart.open_interest_base": _w("Open interest in coin, three days, first hour = 100", "持仓量（按币），三日，首小时 = 100"),
-    "chart.open_interest_usd": _w("Open interest in USD, three days, first hour = 100", "持仓量（按美元），三日，首小时 = 100"),
+    "chart.open_interest_base": _w(
+        "Open interest in coin, three days, first hour = 100", "持仓量（按币），三日，首小时 = 100"
+    ),
+    "chart.open_interest_usd": _w(
+        "Open interest in USD, three days, first hour = 100", "持仓量（按美元），三日，首小时 = 100"
+    ),
     "col.venue": _w("Venue", "交易所"),
     "col.venues": _w("Venues", "交易所"),
     "col.venue_symbol": _w("Contract", "合约"),
@@ -286,29 +304,36 @@ _STRESS = {
         "软临界：级联追加跌幅不小于冲击本身的最小冲击。跳变临界：终点跳动不小于 1% 的最小冲击。网格内未出现即为删失：大于搜索范围，而不是零。最大分支比大于 1 表示存在自我强化区间。",
     ),
     "stress.detail": _w("All shocks and settings, by asset", "全部冲击与设定，按资产"),
-    "stress.detail_asset": _w("{asset}: reference price {reference_price_quote}, one-sided open interest {fuel_open_interest_usd} USD", "{asset}：参考价格 {reference_price_quote}，单边持仓量 {fuel_open_interest_usd}美元"),
+    "stress.detail_asset": _w(
+        "{asset}: reference price {reference_price_quote}, one-sided open interest {fuel_open_interest_usd} USD",
+        "{asset}：参考价格 {reference_price_quote}，单边持仓量 {fuel_open_interest_usd}美元",
+    ),
     "stress.inputs": _w(
         "Fuel from {fuel_venues}: {fuel_origin} ({fuel_prior}), {fuel_weight_frac} of open interest counted as leveraged. Depth {depth_origin} ({depth_prior}).",
         "燃料来自 {fuel_venues}：{fuel_origin}（{fuel_prior}），持仓量的 {fuel_weight_frac} 计为杠杆燃料。深度：{depth_origin}（{depth_prior}）。",
     ),
-    "stress.setting": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind},W = {depth_survival_frac}"),
+    "stress.setting": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind}，W = {depth_survival_frac}"),
     "stress.setting_more": _w(
         "g = {impact_exponent_x}, φ = {sold_share_frac}; {depth_100bps_usd} USD within 1 %",
         "g = {impact_exponent_x}，φ = {sold_share_frac}；1% 内 {depth_100bps_usd}美元",
     ),
-    "stress.setting_short": _w("g = {impact_exponent_x}, φ = {sold_share_frac}", "g = {impact_exponent_x},φ = {sold_share_frac}"),
+    "stress.setting_short": _w(
+        "g = {impact_exponent_x}, φ = {sold_share_frac}", "g = {impact_exponent_x}，φ = {sold_share_frac}"
+    ),
     "chart.amplification": _w("{about}: amplification by shock", "{about}：各冲击下的放大倍数"),
     "chart.amplification_caption": _w(
         "Vertical: end of the cascade divided by the shock; 1 means that nothing was added. Horizontal: shock in %; left of zero the price is pushed down and longs are the fuel, right of zero up and shorts are.",
         "纵轴：级联终点除以冲击，1 表示没有放大。横轴：冲击（%）；零左侧为下压价格、多头为燃料，右侧为上推价格、空头为燃料。",
     ),
     "side.long": _w("Down (longs force-closed)", "下行（多头强平）"),
+    "push.long": _w("Down · longs", "下行 · 多头"),
+    "push.short": _w("Up · shorts", "上行 · 空头"),
     "side.short": _w("Up (shorts force-closed)", "上行（空头强平）"),
     "col.position_side": _w("Push", "方向"),
     "col.shock_frac": _w("Shock", "冲击"),
     "col.sim_move_frac": _w("Ends at", "终点"),
-    "col.sim_trough_price_quote": _w("End price", "终点价格"),
-    "col.sim_amplification_x": _w("Amplification", "放大倍数"),
+    "col.sim_trough_price_quote": _w("Ends at", "终点价格"),
+    "col.sim_amplification_x": _w("Ampli\u00adfication", "放大倍数"),
     "col.sim_forced_notional_usd": _w("Forced, USD", "强平名义价值（美元）"),
     "col.sim_forced_frac": _w("Of OI", "占持仓量"),
     "col.sim_shortfall_usd": _w("Shortfall, USD", "穿仓损失（美元）"),
@@ -317,7 +342,6 @@ _STRESS = {
     "col.previous_soft": _w("Soft, day before", "软临界（前一日）"),
     "col.sim_max_branching_x": _w("Max. branching", "最大分支比"),
     "censored": _w("none up to {grid_max_shock_frac}", "{grid_max_shock_frac} 以内无"),
-    "censored_bare": _w("none on the grid", "网格内无"),
 }
 
 _COVERAGE = {

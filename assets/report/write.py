@@ -64,7 +64,7 @@ def write_report(con: duckdb.DuckDBPyConnection, day: date, folder: Path, *, inp
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `assets.report.sections.build_report`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,9 @@ def export_mart(con: duckdb.DuckDBPyConnection, name: str, day: date, path: Path
         first = day - timedelta(days=SLOW_DAYS - 1) if name in SLOW_MARTS else day
         clock = duckdb.ColumnExpression(day_column)
         rows = rows.filter(clock >= duckdb.ConstantExpression(datetime.combine(first, datetime.min.time())))
-        rows = rows.filter(clock < duckdb.ConstantExpression(datetime.combine(day + timedelta(days=1), datetime.min.time())))
+        rows = rows.filter(
+            clock < duckdb.ConstantExpression(datetime.combine(day + timedelta(days=1), datetime.min.time()))
+        )
     rows.select(*columns).sort(*order).write_parquet(str(path), compression="zstd", row_group_size=ROW_GROUP_ROWS)
 
 

@@ -4,10 +4,8 @@ Belongs here: the translation of dbt's names to asset keys and the two passes. D
 location (``pipelines/resources.py``).
 """
 
-from __future__ import annotations
-
-import json
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, ResourceP
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
 
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
-from assets.ports import Clock
+from assets.ports import Warehouse
 
 SECOND_PASS = "tag:second_pass"  # noqa: S105 - a dbt selector, not a password
 
@@ -59,18 +57,23 @@ def build_dbt_assets(manifest: Path) -> list[AssetsDefinition]:
 
     @dbt_assets(name="dbt_first_pass", exclude=SECOND_PASS, **common)
     def first_pass(
-        context: AssetExecutionContext, dbt: ResourceParam[DbtCliResource], clock: ResourceParam[Clock]
+        context: AssetExecutionContext, dbt: ResourceParam[DbtCliResource], warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
-        yield from dbt.cli(["build", *_SCHEDULED, "--vars", _vars(clock)], context=context).stream()
+        yield from _build(context, dbt, warehouse)
 
     @dbt_assets(name="dbt_second_pass", select=SECOND_PASS, **common)
     def second_pass(
-        context: AssetExecutionContext, dbt: ResourceParam[DbtCliResource], clock: ResourceParam[Clock]
+        context: AssetExecutionContext, dbt: ResourceParam[DbtCliResource], warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
-        yield from dbt.cli(["build", *_SCHEDULED, "--vars", _vars(clock)], context=context).stream()
+        yield from _build(context, dbt, warehouse)
 
     return [first_pass, second_pass]
 
 
-def _vars(clock: Clock) -> str:
-    return json.dumps({"now_utc": clock.now().isoformat(sep=" ")})
+def _build(context: AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[Any]:
+    # One target folder per warehouse keeps dbt's partial parse: a parse costs more than the models. dbt's log goes to a
+    # file there; its results are events and checks of the run.
+    folder = warehouse.dbt_target
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.log").open("a") as log, redirect_stdout(log):
+        yield from dbt.cli(["build", *_SCHEDULED], context=context, target_path=folder).stream()

@@ -47,7 +47,7 @@ def draw_book(profile: AssetProfile, price_ticks: int, survival_frac: float, rng
     survival_frac : float
         Share of ordinary depth that is left, 0 to 1; the spread widens as it falls.
     """
-    half_spread = 1 + int(round(4.0 * (1.0 / survival_frac - 1.0)))
+    half_spread = 1 + round(4.0 * (1.0 / survival_frac - 1.0))
     return Book(
         bids=_side(profile, price_ticks, -half_spread, survival_frac, rng),
         asks=_side(profile, price_ticks, half_spread, survival_frac, rng),

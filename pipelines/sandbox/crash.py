@@ -61,9 +61,7 @@ def delay_entries(population: Population, first_hour: int) -> None:
     population.leaves_hour[inside] += shift
 
 
-def run_crash(
-    profile: AssetProfile, log_path: NDArray[np.float64], population: Population, first_minute: int
-) -> Crash:
+def run_crash(profile: AssetProfile, log_path: NDArray[np.float64], population: Population, first_minute: int) -> Crash:
     """Run the crash window of one asset and close, in place, the positions it takes.
 
     Parameters
@@ -85,21 +83,22 @@ def run_crash(
     start = float(np.exp(log_path[first_minute]))
     news_log = np.log1p(-profile.news_frac)
     pushed = deepest = queue = 0.0
-    left, low, last = 1.0, start, start
+    left, low = 1.0, start
     for t in range(minutes):
         hour = (first_minute + t) // 60
         if t % 60 == 0:
             _leave(population, hour)
         news = news_log * min(1.0, (t + 1) / NEWS_MINUTES)
         price = float(np.exp(log_path[first_minute + t + 1] + news + pushed))
-        # The last minute's close counts too: a price that was reached is reached, also where it came back at once.
-        queue += _margin_calls(population, min(price, last), max(price, last), first_minute + t + 1)
+        queue += _margin_calls(population, price, first_minute + t + 1)
         sold = queue if queue * price < 1e4 else ENGINE_SHARE_FRAC * queue
         queue -= sold
         pushed += _impact(profile, sold * price, left, 1.0 - price / start)
         deepest = min(deepest, pushed)
         pushed += (LASTING_FRAC * deepest - pushed) / REBOUND_MEMORY_MINUTES if sold * price < 1e5 else 0.0
         last = float(np.exp(log_path[first_minute + t + 1] + news + pushed))
+        # The minute's last price counts too: what was reached is reached, also where the price comes back at once.
+        queue += _margin_calls(population, last, first_minute + t + 1)
         fell = max(0.0, 1.0 - last / low)
         low = min(low, last)
         left = max(LEAST_SURVIVAL_FRAC, left * np.exp(-SURVIVAL_DECAY_X * fell))
@@ -113,11 +112,11 @@ def _leave(population: Population, hour: int) -> None:
     population.ended_hour[leaves] = hour
 
 
-def _margin_calls(population: Population, low: float, high: float, minute: int) -> float:
-    """Close, in place, longs that the low reached and shorts that the high reached; return the quantity to sell."""
+def _margin_calls(population: Population, price: float, minute: int) -> float:
+    """Close, in place, every position whose liquidation price is reached; return the quantity to sell."""
     is_open = (population.ended_hour == NEVER) & (population.opens_hour * 60 < minute)
     reached = population.liquidation_quote
-    hit = is_open & np.where(population.is_long, low <= reached, high >= reached)
+    hit = is_open & np.where(population.is_long, price <= reached, price >= reached)
     population.liquidated_minute[hit] = minute
     population.ended_hour[hit] = -(-minute // 60)
     # Shorts that a rebound closes buy; they are few after a fall and are left without impact.

@@ -34,7 +34,7 @@ def market_factor(seed: int, minutes_count: int) -> NDArray[np.float64]:
         level = memory * level + spread * shocks[i]
         log_vol[i] = level
     scale = np.repeat(np.exp(log_vol - log_vol.mean()), 60)[:minutes_count]
-    return rng.standard_normal(minutes_count) * scale / np.sqrt(MINUTES_PER_DAY)
+    return np.asarray(rng.standard_normal(minutes_count) * scale / np.sqrt(MINUTES_PER_DAY), dtype=np.float64)
 
 
 def fundamental_log_price(

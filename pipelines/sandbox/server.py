@@ -158,9 +158,9 @@ def _respond(
 ) -> Response:
     fault = sandbox.fault_of(path)
     if fault is not None and fault.kind in REFUSALS:
-        status, body = REFUSALS[fault.kind]
+        status, refusal = REFUSALS[fault.kind]
         waits = fault.kind in ("rate_limited", "banned") and fault.retry_after_s is not None
-        return _json(body, status, {"Retry-After": str(fault.retry_after_s)} if waits else {})
+        return _json(refusal, status, {"Retry-After": str(fault.retry_after_s)} if waits else {})
     if fault is not None and fault.kind in ("forbidden", "page_not_json"):
         return Response(HTML, 403 if fault.kind == "forbidden" else 200, media_type="text/html")
     try:

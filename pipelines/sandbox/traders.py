@@ -136,9 +136,7 @@ def settle_hours(population: Population, minute_quote: NDArray[np.float64], hour
         population.ended_hour[leaves] = hour
         is_open &= ~leaves
         liquidation = population.liquidation_quote
-        is_hit = is_open & np.where(
-            population.is_long, window.min() <= liquidation, window.max() >= liquidation
-        )
+        is_hit = is_open & np.where(population.is_long, window.min() <= liquidation, window.max() >= liquidation)
         for i in np.flatnonzero(is_hit):
             crossed = window <= liquidation[i] if population.is_long[i] else window >= liquidation[i]
             population.liquidated_minute[i] = 60 * hour + int(np.argmax(crossed))

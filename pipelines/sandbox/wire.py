@@ -136,7 +136,7 @@ class BinanceWire:
             return []
         funding = self.world.funding(self._asset_of[symbol])
         known = int(np.searchsorted(funding.settled_ms, to_ms(now), side="right"))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "symbol": symbol,
                 "fundingRate": f"{rate:.8f}",
@@ -198,7 +198,8 @@ class BinanceWire:
 
         def levels(side: NDArray[np.float64]) -> list[list[str]]:
             return [
-                [_price(profile, price), f"{quantity:.{profile.quantity_decimals}f}"] for price, quantity in side[:limit]
+                [_price(profile, price), f"{quantity:.{profile.quantity_decimals}f}"]
+                for price, quantity in side[:limit]
             ]
 
         at = to_ms(now)

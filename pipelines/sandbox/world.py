@@ -248,7 +248,7 @@ class World:
         mark = candles.open_quote[hours] * (1.0 + 1e-5 * rng.standard_normal(hours.size))
         return Funding(
             settled_ms=self._hour_ms(hours) + rng.integers(0, 12, hours.size),
-            rate_frac=np.round(np.clip(rate, -0.003, 0.003), 8),
+            rate_frac=np.asarray(np.round(np.clip(rate, -0.003, 0.003), 8), dtype=np.float64),
             mark_quote=np.round(mark, 8),
         )
 
@@ -311,7 +311,7 @@ class World:
 
 def _ticks(path: NDArray[np.float64], profile: AssetProfile) -> NDArray[np.int64]:
     """Prices on the venue's grid, as whole ticks: dividing by a power of ten then gives the exact printed price."""
-    return np.maximum(1, np.round(np.exp(path) * 10**profile.price_decimals)).astype(np.int64)
+    return np.asarray(np.maximum(1, np.round(np.exp(path) * 10**profile.price_decimals)), dtype=np.int64)
 
 
 def _padded(path: NDArray[np.float64], onset: int) -> NDArray[np.float64]:
@@ -320,9 +320,7 @@ def _padded(path: NDArray[np.float64], onset: int) -> NDArray[np.float64]:
     return path if missing <= 0 else np.concatenate([path, np.full(missing, path[-1])])
 
 
-def _add(
-    crash: Crash, path: NDArray[np.float64], survival: NDArray[np.float64], forced: NDArray[np.float64]
-) -> None:
+def _add(crash: Crash, path: NDArray[np.float64], survival: NDArray[np.float64], forced: NDArray[np.float64]) -> None:
     """Add a crash to the world's arrays, in place; after the window the displacement stays and depth comes back."""
     first, last = crash.first_minute, crash.first_minute + crash.displacement.size
     room = path.size - first

@@ -226,7 +226,9 @@ class _Pager(Generic[T]):
             if not later:
                 # The server has nothing right before, in, or anywhere after the range: empty by its own word.
                 return
-        self._fail("since_moved", wanted.start_ms, first, "it shows nothing from before, so the start may have been moved")
+        self._fail(
+            "since_moved", wanted.start_ms, first, "it shows nothing from before, so the start may have been moved"
+        )
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -267,4 +269,6 @@ class _Pager(Generic[T]):
         return times, fresh
 
     def _fail(self, reason: str, left: int, right: int, why: str) -> None:
-        raise PagingFault(reason, f"no complete range: between {left} and {right} ms the server accounts for nothing; {why}")
+        raise PagingFault(
+            reason, f"no complete range: between {left} and {right} ms the server accounts for nothing; {why}"
+        )

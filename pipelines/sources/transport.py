@@ -22,15 +22,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from assets.ports import Clock, RawLake, SourceOutage
-
-# Query keys that describe what was asked. Every other key's value is withheld: it may be a key, a signature, a token.
-SHOWN_QUERY_KEYS = frozenset({"symbol", "interval", "period", "limit", "startTime", "endTime"})
+from pipelines.sources.addresses import redacted
 
 BAN_STATUSES = frozenset({403, 418})
 GEOBLOCK_STATUS = 451
@@ -140,8 +138,8 @@ class Gate:
         return datetime.fromisoformat(held["until"]), str(held["code"])
 
     def _file(self, host: str) -> Path:
-        assert self._folder is not None
-        return self._folder / f"{''.join(c if c.isalnum() or c in '.-' else '_' for c in host)}.json"
+        folder = self._folder or Path()
+        return folder / f"{''.join(c if c.isalnum() or c in '.-' else '_' for c in host)}.json"
 
 
 class Transport:
@@ -351,26 +349,6 @@ class Transport:
 
     def _line(self, reason: str, request: str) -> str:
         return f"{self._venue} {reason} ({redacted(request)})"
-
-
-def redacted(request: str) -> str:
-    """Return a request without secrets: no user, password or fragment, and only the query values that are known to be safe.
-
-    Parameters
-    ----------
-    request : str
-        A URL, with or without a method before it.
-    """
-    method, _, url = request.rpartition(" ")
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    port = f":{parts.port}" if parts.port else ""
-    query = urlencode(
-        [(k, v if k in SHOWN_QUERY_KEYS else "withheld") for k, v in parse_qsl(parts.query, keep_blank_values=True)]
-    )
-    shown = f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else f"{parts.path}"
-    return f"{method} {shown}{'?' if query else ''}{query}".strip()
 
 
 def _said(body: bytes) -> str:

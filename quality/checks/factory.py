@@ -4,8 +4,6 @@ Belongs here: how a schema is turned into a check. Does not: the schemas, or che
 asset checks already).
 """
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from typing import Protocol

@@ -1,7 +1,7 @@
 """The naive oracle of the static cascade: a synchronous round loop in plain Python, and the random cells it is asked about.
 
-Belongs here: the lattice rules of docs/CASCADE sections 2 and 3 written as literally as Python allows, and a seeded
-generator of awkward cells. Does not: anything of ``assets.cascade`` (its author read the same page apart from us; the
+Belongs here: the lattice rules of the cascade specification (sections 2 and 3) written as literally as Python allows,
+and a seeded generator of awkward cells. Does not: anything of ``assets.cascade`` (its author read the same page apart from us; the
 two are compared in ``tests/assets/cascade/test_oracle_agreement.py``), the curve, fuel estimation, money.
 
 Where the specification is silent or may be read in two ways, the reading taken here is:

@@ -49,7 +49,9 @@ def test_quantity_is_the_prior_share_of_one_sided_open_interest(side: str) -> No
     # Every bucket is rounded to whole lots: half a lot each at most.
     assert abs(int(fuel.quantity_lots.sum()) - 10**9 * TIER_PRIOR.weight_frac) <= 0.5 * fuel.quantity_lots.size
     assert np.all(np.diff(fuel.trigger_ticks) > 0)
-    beyond = fuel.bankruptcy_ticks < fuel.trigger_ticks if side == "long" else fuel.bankruptcy_ticks > fuel.trigger_ticks
+    beyond = (
+        fuel.bankruptcy_ticks < fuel.trigger_ticks if side == "long" else fuel.bankruptcy_ticks > fuel.trigger_ticks
+    )
     assert np.all(beyond)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,12 @@ class TickingClock:
     def tick(self, **by: float) -> datetime:
         self.instant += timedelta(**(by or {"minutes": 1}))
         return self.instant
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Syncs protect from power cuts, which no test makes; `test_commit_syncs_before_it_tells` counts them."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def filled(root: Path, count: int) -> Manifest:
     return manifest
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.integers(0, 10**12), st.booleans())
 def test_line_survives_any_note(note: str, position: int, is_outage: bool) -> None:
     given_line = line(note=note, status="unreachable" if is_outage else "committed")
@@ -61,6 +62,7 @@ def test_line_survives_any_note(note: str, position: int, is_outage: bool) -> No
     assert read == Generation(**{**given_line.__dict__, "position": position})
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 7))
 def test_any_flipped_bit_in_a_line_is_noticed(byte: int, bit: int) -> None:
     encoded = bytearray(encode_line(line(note="from the archive"), ROOT)[:-1])
@@ -158,7 +160,7 @@ def test_without_a_head_a_broken_end_counts_as_a_crash(tmp_path: Path) -> None:
     assert Manifest(tmp_path).position() == 1
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_flip_in_an_acknowledged_line_stops_reading(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -39,10 +39,7 @@ intervals as (
         -- A gap that is longer than both its neighbours is a hole in the records and not a longer interval: venues go
         -- over from 8 to 4 hours and stay there.
         case
-            when coalesce(
-                gap_hours > lag(gap_hours) over instrument and gap_hours > lead(gap_hours) over instrument, false
-            )
-                then null
+            when gap_hours > lag(gap_hours) over instrument and gap_hours > lead(gap_hours) over instrument then null
             else cast(plausible_hours as double)
         end as previous_gap_hours
     from gaps

@@ -83,7 +83,10 @@ select
     observed_rows_count,
     greatest(expected_rows_count - observed_rows_count, 0) as missing_rows_count,
     quarantined_rows_count,
-    least(observed_rows_count / nullif(expected_rows_count, 0), 1.0) as coverage_frac,
+    -- least() passes over NULL, so that it would call a day on which nothing was due complete.
+    case
+        when expected_rows_count > 0 then least(observed_rows_count / expected_rows_count, 1.0)
+    end as coverage_frac,
     sources,
     is_synthetic
 from judged

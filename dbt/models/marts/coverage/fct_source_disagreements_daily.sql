@@ -1,5 +1,5 @@
-{#- Dataset -> ranked model, what makes a bucket, its clock, the figure that is compared. Books are left out: two sources
-    never show one at the same instant. -#}
+{#- Dataset -> ranked model, what makes a bucket, its clock, the figure that is compared. Books are left out: two
+    sources never show one at the same instant. -#}
 {%- set datasets = {
     'candles': ('int_candles_ranked', 'venue_symbol, price_kind', 'interval_start_utc', 'close_quote'),
     'funding_rates': ('int_funding_rates_ranked', 'venue_symbol', 'settled_at_utc', 'funding_rate_frac'),

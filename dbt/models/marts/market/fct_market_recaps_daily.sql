@@ -56,7 +56,8 @@ month as (
         {{ z_score('d.volume_usd', 'past.volume_usd', 'past.recap_date_utc', 'ago.days > 0') }} as volume_z_x
     from days as d
     cross join (select unnest(range(0, 31)) as days) as ago
-    inner join days as past on d.asset = past.asset and d.recap_date_utc - cast(ago.days as integer) = past.recap_date_utc
+    inner join days as past
+        on d.asset = past.asset and d.recap_date_utc - cast(ago.days as integer) = past.recap_date_utc
     group by d.asset, d.recap_date_utc, d.volume_usd
 ),
 

@@ -1,0 +1,35 @@
+-- A returned row says that settlements of the lake are neither in the mart nor among the compared buckets.
+with kept as (
+    select count(*) as rows_count
+    from {{ ref('fct_funding_rates') }}
+),
+
+superseded as (
+    select
+        count(*) as rows_count,
+        count(distinct (venue, venue_symbol, settled_at_utc)) as buckets_count
+    from {{ ref('int_funding_rates_ranked') }}
+    where bucket_rank > 1
+),
+
+landed as (
+    select count(*) as rows_count
+    from {{ ref('int_funding_rates_ranked') }}
+),
+
+compared as (
+    select coalesce(sum(compared_rows_count), 0) as buckets_count -- exact: whole numbers
+    from {{ ref('fct_source_disagreements_daily') }}
+    where dataset = 'funding_rates'
+)
+
+select
+    landed.rows_count as landed_rows_count,
+    kept.rows_count as kept_rows_count,
+    superseded.rows_count as superseded_rows_count,
+    superseded.buckets_count as superseded_buckets_count,
+    compared.buckets_count as compared_buckets_count
+from kept, superseded, landed, compared
+where
+    landed.rows_count != kept.rows_count + superseded.rows_count
+    or superseded.buckets_count != compared.buckets_count

@@ -1,0 +1,34 @@
+-- A returned row is an event dataset whose ranked rows are not as many as the lake's manifest says were landed.
+{%- set datasets = {
+    'candles': 'int_candles_ranked',
+    'funding_rates': 'int_funding_rates_ranked',
+    'open_interest': 'int_open_interest_ranked',
+    'depth_bands': 'int_depth_bands_ranked',
+} %}
+with ranked as (
+    {%- for dataset, model in datasets.items() %}
+    select
+        '{{ dataset }}' as dataset,
+        count(*) as rows_count
+    from {{ ref(model) }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+landed as (
+    select
+        dataset,
+        sum(rows_count) as rows_count -- exact: whole numbers
+    from {{ ref('stg_lake__manifest') }}
+    group by dataset
+)
+
+select
+    ranked.dataset,
+    ranked.rows_count as ranked_rows_count,
+    coalesce(landed.rows_count, 0) as landed_rows_count
+from ranked
+left join landed on ranked.dataset = landed.dataset
+where ranked.rows_count != coalesce(landed.rows_count, 0)

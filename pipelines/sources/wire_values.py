@@ -1,0 +1,51 @@
+"""Values as venues write them on the wire, read without guessing: what cannot be read is None and never 0.
+
+Belongs here: readers that any venue's adapter needs. Does not: field names and shapes of a venue (its own module), laws
+over the values (``quality``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1)
+
+# Times outside are a mistake of unit and not a time: 1980-01-01 to 2100-01-01. Seconds read as milliseconds fall before,
+# microseconds after.
+SANE_MS = (315_532_800_000, 4_102_444_800_000)
+
+
+def of(record: Any, key: str) -> Any:
+    """Return a key of a JSON object, None where the value is no object or has no such key."""
+    return record.get(key) if isinstance(record, dict) else None
+
+
+def figure(value: Any) -> float | None:
+    """Return a figure (a string or a number on the wire), None where it is absent or no number."""
+    # Python reads "1_000" as a number; no venue means that.
+    if value is None or isinstance(value, bool | list | dict) or (isinstance(value, str) and "_" in value):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def ms_of(value: Any) -> int | None:
+    """Return a time in whole milliseconds, None where it is absent, no whole number or far from any market."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 17:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if SANE_MS[0] <= value < SANE_MS[1] else None
+
+
+def instant(ms: int | None) -> datetime | None:
+    """Return milliseconds as an instant, UTC, naive."""
+    return None if ms is None else EPOCH + timedelta(milliseconds=ms)
+
+
+def to_ms(at: datetime) -> int:
+    """Return an instant (UTC, naive) as whole milliseconds, rounded down."""
+    return (at.replace(tzinfo=UTC) - EPOCH.replace(tzinfo=UTC)) // timedelta(milliseconds=1)

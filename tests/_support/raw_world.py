@@ -1,0 +1,425 @@
+"""A small made-up raw lake in a DuckDB file: schema `raw` as tables, seeded, with the faults that the models must bear.
+
+Belongs here: rows in the shape of ``quality.schemas.raw`` and the lake's books around them. Does not: the lake on disk
+(``pipelines/lake``) and the sandbox market (``pipelines/sandbox``): prices here are plausible and nothing more.
+
+What is in it, besides ordinary rows: a source that overlaps another and differs; an unfinished candle; a venue that
+starts late and one that the seeds do not know; stamps with jitter and one settlement stamped twice; a hole and a change
+of interval in funding; two-sided open interest; a figure that only USD or only base tells; refused rows; outages; two
+captures of each slow table with a revision; a name in Chinese.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
+from quality.schemas.sim import SIM_TABLES
+from quality.tables import Table
+
+FIRST_DAY = date(2025, 9, 1)
+DAYS_COUNT = 45
+ASSETS = ("BTC", "ETH", "SOL", "币安人生")
+START_PRICES = {"BTC": 110_000.0, "ETH": 4_300.0, "SOL": 205.0, "币安人生": 0.25}
+SYMBOLS = {"binance": "{}USDT", "bybit": "{}USDT", "okx": "{}-USDT-SWAP", "hyperliquid": "{}", "newdex": "{}/USD"}
+FUNDING_HOURS = {"binance": 8, "bybit": 8, "okx": 8, "hyperliquid": 1, "newdex": 4}
+LATE_VENUES = {"okx": 20, "newdex": 30}  # first day with records
+
+LAKE_COLUMNS: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "capture_date_utc": pl.Date(),
+    "ingested_at_utc": pl.Datetime("us"),
+    "is_synthetic": pl.Boolean(),
+}
+BOOKS: dict[str, dict[str, pl.DataType]] = {
+    "manifest": {
+        "dataset": pl.String(),
+        "venue": pl.String(),
+        "source": pl.String(),
+        "capture_date_utc": pl.Date(),
+        "rows_count": pl.Int64(),
+        "quarantined_rows_count": pl.Int64(),
+        "ingested_at_utc": pl.Datetime("us"),
+        "is_synthetic": pl.Boolean(),
+    },
+    "outages": {
+        "dataset": pl.String(),
+        "venue": pl.String(),
+        "source": pl.String(),
+        "capture_date_utc": pl.Date(),
+        "reason": pl.String(),
+        "is_synthetic": pl.Boolean(),
+    },
+    "quarantine": {
+        "dataset": pl.String(),
+        "venue": pl.String(),
+        "source": pl.String(),
+        "capture_date_utc": pl.Date(),
+        "row_count": pl.Int64(),
+        "field": pl.String(),
+        "reason": pl.String(),
+        "record_json": pl.String(),
+        "is_synthetic": pl.Boolean(),
+    },
+}
+
+
+@dataclass
+class RawWorld:
+    """Frames of schema `raw` by table name."""
+
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def write(self, path: Path, *, shuffle_seed: int | None = None) -> Path:
+        """Write the frames to a new DuckDB file, in seeded random row order where `shuffle_seed` is given."""
+        path.unlink(missing_ok=True)
+        con = duckdb.connect(str(path))
+        try:
+            con.execute("create schema raw")
+            con.execute("create schema sim")
+            for name, frame in sorted(self.frames.items()):
+                rows = frame if shuffle_seed is None else frame.sample(fraction=1, shuffle=True, seed=shuffle_seed)
+                con.register("incoming", rows.to_arrow())
+                con.execute(f"create table raw.{name} as select * from incoming")
+                con.unregister("incoming")
+            for name, table in SIM_TABLES.items():
+                con.execute(f"create table sim.{name} ({sim_columns(table)})")
+        finally:
+            con.close()
+        return path
+
+
+def sim_columns(table: Table) -> str:
+    """Return the column list of a sim table for `create table`."""
+    return ", ".join(f"{f.name} {f.sql_type}" for f in table.fields)
+
+
+def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: int = DAYS_COUNT) -> RawWorld:
+    """Return a made-up raw lake; the same arguments give the same rows.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of everything random.
+    first_day : date
+        First UTC day.
+    days_count : int
+        Days; at least 35, so that windows of 30 days and venues that start late have something to show.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    hours = [datetime.combine(first_day, time()) + timedelta(hours=h) for h in range(24 * days_count)]
+    paths = {a: _path(rng, START_PRICES[a], len(hours)) for a in ASSETS}
+    end = hours[-1] + timedelta(hours=1)
+    # One day is captured at a time, three hours after its end; the last one while it is still open.
+    captured = {
+        first_day + timedelta(days=d): datetime.combine(first_day, time(3)) + timedelta(days=d + 1)
+        for d in range(days_count - 1)
+    }
+    captured[first_day + timedelta(days=days_count - 1)] = end - timedelta(minutes=30)
+    frames = {
+        "candles": _candles(rng, hours, paths, captured),
+        "funding_rates": _funding(rng, hours, captured),
+        "open_interest": _open_interest(rng, hours, paths, captured),
+        "depth_bands": _depth(rng, hours, paths, captured),
+        "instruments": _instruments(captured),
+        **_slow(rng, first_day, days_count),
+    }
+    world = RawWorld(frames)
+    quarantine = _quarantine(first_day)
+    world.frames["quarantine"] = quarantine
+    world.frames["outages"] = _outages(first_day)
+    world.frames["manifest"] = _manifest(world.frames, quarantine)
+    return world
+
+
+def _path(rng: np.random.Generator, start: float, count: int) -> np.ndarray:
+    steps = rng.standard_t(4, count) * 0.004
+    return start * np.exp(np.cumsum(steps))
+
+
+def _venue_hours(venue: str, hours: Sequence[datetime]) -> Iterable[tuple[int, datetime]]:
+    first = hours[0] + timedelta(days=LATE_VENUES.get(venue, 0))
+    return ((i, h) for i, h in enumerate(hours) if h >= first)
+
+
+def _frame(dataset: str, rows: list[dict[str, object]]) -> pl.DataFrame:
+    table = RAW_TABLES[dataset]
+    return pl.DataFrame(rows, schema={**table.raw_schema, **LAKE_COLUMNS}, orient="row")
+
+
+def _stamp(source: str, at: datetime, captured: dict[date, datetime]) -> dict[str, object]:
+    return {
+        "payload_sha256": "0" * 64,
+        "source": source,
+        "capture_date_utc": at.date(),
+        "ingested_at_utc": captured[at.date()],
+        "is_synthetic": False,
+    }
+
+
+def _candles(
+    rng: np.random.Generator,
+    hours: Sequence[datetime],
+    paths: dict[str, np.ndarray],
+    captured: dict[date, datetime],
+) -> pl.DataFrame:
+    rows: list[dict[str, object]] = []
+    for venue, pattern in SYMBOLS.items():
+        for asset in ASSETS:
+            basis = 1 + rng.normal(0, 2e-4, len(hours))
+            wick = np.abs(rng.normal(0, 3e-3, (2, len(hours))))
+            volume = rng.lognormal(6, 1, len(hours))
+            for i, hour in _venue_hours(venue, hours):
+                if venue == "bybit" and hour.hour == 5 and hour.day % 11 == 0:
+                    continue  # the venue has a gap
+                close = float(paths[asset][i] * basis[i])
+                opened = float(paths[asset][i - 1] * basis[i]) if i else close
+                row = {
+                    "venue": venue,
+                    "venue_symbol": pattern.format(asset),
+                    "asset": asset,
+                    "price_kind": "trade",
+                    "interval_start_utc": hour,
+                    "interval_end_utc": hour + timedelta(hours=1),
+                    "open_quote": opened,
+                    "high_quote": max(opened, close) * (1 + float(wick[0, i])),
+                    "low_quote": min(opened, close) * (1 - float(wick[1, i])),
+                    "close_quote": close,
+                    "volume_base": float(volume[i]),
+                    **_stamp("ccxt", hour, captured),
+                }
+                rows.append(row)
+                if venue == "binance" and hour.day <= 5:
+                    # An import overlaps and differs in some hours.
+                    other = close if hour.hour % 3 else close * 1.0002
+                    other = min(max(other, float(row["low_quote"])), float(row["high_quote"]))
+                    rows.append({**row, "close_quote": other, "source": "multivenue"})
+                if venue == "binance" and hour.hour == 0:
+                    rows.append({**row, "price_kind": "mark", "volume_base": None})
+    return _frame("candles", rows)
+
+
+def _funding(rng: np.random.Generator, hours: Sequence[datetime], captured: dict[date, datetime]) -> pl.DataFrame:
+    rows: list[dict[str, object]] = []
+    for venue, pattern in SYMBOLS.items():
+        for asset in ASSETS:
+            for _, hour in _venue_hours(venue, hours):
+                step = FUNDING_HOURS[venue]
+                if venue == "binance" and asset == "SOL" and hour.day >= 10:
+                    step = 4  # the venue shortened its interval
+                if hour.hour % step:
+                    continue
+                if venue == "hyperliquid" and hour.hour == 7 and hour.day in (3, 4):
+                    continue  # a hole
+                at = hour + timedelta(milliseconds=int(rng.integers(0, 40)))
+                row = {
+                    "venue": venue,
+                    "venue_symbol": pattern.format(asset),
+                    "asset": asset,
+                    "occurred_at_utc": at,
+                    "funding_rate_frac": float(rng.normal(1e-5, 5e-5)) * step,
+                    **_stamp("ccxt", hour, captured),
+                }
+                rows.append(row)
+                if venue == "bybit" and hour.day == 6 and hour.hour == 8:
+                    rows.append({**row, "occurred_at_utc": at + timedelta(seconds=3)})
+    return _frame("funding_rates", rows)
+
+
+def _open_interest(
+    rng: np.random.Generator,
+    hours: Sequence[datetime],
+    paths: dict[str, np.ndarray],
+    captured: dict[date, datetime],
+) -> pl.DataFrame:
+    rows: list[dict[str, object]] = []
+    for venue, pattern in SYMBOLS.items():
+        if venue == "newdex":
+            continue
+        for asset in ASSETS:
+            stock = 2e9 / START_PRICES[asset] * np.exp(np.cumsum(rng.normal(0, 0.01, len(hours))))
+            for i, hour in _venue_hours(venue, hours):
+                base = float(stock[i])
+                usd = base * float(paths[asset][max(i - 1, 0)])
+                rows.append(
+                    {
+                        "venue": venue,
+                        "venue_symbol": pattern.format(asset),
+                        "asset": asset,
+                        "occurred_at_utc": hour,
+                        "open_interest_base": None if venue == "hyperliquid" else base,
+                        "open_interest_usd": None if venue == "okx" else usd,
+                        "open_interest_basis": "two_sided" if venue == "bybit" else "one_sided",
+                        **_stamp("ccxt", hour, captured),
+                    }
+                )
+    return _frame("open_interest", rows)
+
+
+def _depth(
+    rng: np.random.Generator,
+    hours: Sequence[datetime],
+    paths: dict[str, np.ndarray],
+    captured: dict[date, datetime],
+) -> pl.DataFrame:
+    rows: list[dict[str, object]] = []
+    for asset in ASSETS:
+        for minutes in (5, 35):
+            i = len(hours) - 2
+            at = hours[i] + timedelta(minutes=minutes)
+            total = np.cumsum(rng.lognormal(4, 0.5, (2, 4)), axis=1)
+            rows += [
+                {
+                    "venue": "binance",
+                    "venue_symbol": f"{asset}USDT",
+                    "asset": asset,
+                    "occurred_at_utc": at,
+                    "mid_quote": float(paths[asset][i]),
+                    "band_bps": band,
+                    "bid_depth_base": float(total[0, k]),
+                    # The asks end before the widest band.
+                    "ask_depth_base": float(total[1, k]) if k < 3 else None,
+                    **_stamp("ccxt", at, captured),
+                }
+                for k, band in enumerate((25.0, 50.0, 100.0, 200.0))
+            ]
+    return _frame("depth_bands", rows)
+
+
+def _instruments(captured: dict[date, datetime]) -> pl.DataFrame:
+    days = sorted(captured)
+    rows: list[dict[str, object]] = []
+    for day in (days[-2], days[-1]):
+        for asset in ASSETS:
+            # The Chinese one was listed inside the world's span.
+            listed = datetime(2019, 9, 8) if asset != ASSETS[-1] else datetime.combine(days[2], time(10))
+            rows.append(
+                {
+                    "venue": "binance",
+                    "venue_symbol": f"{asset}USDT",
+                    "asset": asset,
+                    "quote_asset": "USDT",
+                    "settle_asset": "USDT",
+                    "contract_kind": "linear",
+                    "contract_size_base": 1.0,
+                    "price_tick_quote": 0.1 if day == days[-2] else 0.01,
+                    "quantity_step_base": 0.001,
+                    "listed_at_utc": listed,
+                    **_stamp("ccxt", datetime.combine(day, time()), captured),
+                }
+            )
+    return _frame("instruments", rows)
+
+
+def _slow(rng: np.random.Generator, first_day: date, days_count: int) -> dict[str, pl.DataFrame]:
+    """Return the slow tables: two captures, the second with one revised figure and the last days added."""
+    last = first_day + timedelta(days=days_count - 1)
+    start = first_day - timedelta(days=60)
+    days = [start + timedelta(days=d) for d in range((last - start).days + 1)]
+    flow, rate, mood = (
+        rng.normal(0, 2e8, len(days)),
+        4 + rng.normal(0, 0.05, len(days)),
+        rng.integers(5, 95, len(days)),
+    )
+    flows: list[dict[str, object]] = []
+    macro: list[dict[str, object]] = []
+    moods: list[dict[str, object]] = []
+    for capture, until in ((last - timedelta(days=1), last - timedelta(days=3)), (last, last - timedelta(days=1))):
+        lake = {
+            "payload_sha256": "0" * 64,
+            "capture_date_utc": capture,
+            "ingested_at_utc": datetime.combine(capture, time(12)),
+            "is_synthetic": False,
+        }
+        for i, day in enumerate(days):
+            if day > until:
+                continue
+            revision = 0.01 if capture == last and i == 40 else 0.0
+            moods.append(
+                {"venue": "alternative_me", "index_name": "fear_greed", "sentiment_date_utc": day,
+                 "sentiment_index": float(mood[i]), "source": "fear_greed", **lake}
+            )  # fmt: skip
+            if day.isoweekday() > 5:
+                continue
+            flows.append(
+                {"venue": "farside", "asset": "BTC", "fund": "TOTAL", "flow_date_utc": day,
+                 "net_flow_usd": 0.0 if i == 41 else round(float(flow[i]), 1), "source": "etf_flows", **lake}
+            )  # fmt: skip
+            macro.append(
+                {"venue": "fred", "series_id": "DGS10", "observation_date_utc": day, "vintage_date_utc": capture,
+                 "vintage_origin": "captured", "value_native": round(float(rate[i]), 2) + revision, "unit": "percent",
+                 "source": "macro", **lake}
+            )  # fmt: skip
+    return {
+        "etf_flows": _frame("etf_flows", flows),
+        "macro_observations": _frame("macro_observations", macro),
+        "sentiment": _frame("sentiment", moods),
+    }
+
+
+def _quarantine(first_day: date) -> pl.DataFrame:
+    rows = [
+        {
+            "dataset": "candles",
+            "venue": "bybit",
+            "source": "ccxt",
+            "capture_date_utc": first_day + timedelta(days=10),
+            "row_count": place,
+            "field": "high_quote",
+            "reason": reason,
+            "record_json": '{"venue_symbol": "<script>alert(1)</script>"}',
+            "is_synthetic": False,
+        }
+        for place, reason in ((3, "high_below_low"), (4, "high_below_low"), (9, "not_finite"))
+    ]
+    return pl.DataFrame(rows, schema=BOOKS["quarantine"], orient="row")
+
+
+def _outages(first_day: date) -> pl.DataFrame:
+    rows = [
+        {
+            "dataset": dataset,
+            "venue": venue,
+            "source": "ccxt",
+            "capture_date_utc": first_day + timedelta(days=day),
+            "reason": reason,
+            "is_synthetic": False,
+        }
+        for dataset, venue, day, reason in (
+            ("candles", "okx", 5, "geoblocked"),
+            ("depth_bands", "binance", 7, "not_offered"),
+            ("candles", "gone", 8, "unreachable"),
+        )
+    ]
+    return pl.DataFrame(rows, schema=BOOKS["outages"], orient="row")
+
+
+def _manifest(frames: dict[str, pl.DataFrame], quarantine: pl.DataFrame) -> pl.DataFrame:
+    """Return the current generations that the frames imply, empty answers and refused rows included."""
+    key = ["dataset", "venue", "source", "capture_date_utc"]
+    parts = [
+        frames[dataset]
+        .group_by("venue", "source", "capture_date_utc")
+        .agg(
+            pl.len().cast(pl.Int64).alias("rows_count"),
+            pl.col("ingested_at_utc").max(),
+            pl.col("is_synthetic").any(),
+        )
+        .with_columns(pl.lit(dataset).alias("dataset"))
+        for dataset in DAY_CLOCK
+    ]
+    refused = quarantine.group_by(key).agg(pl.len().cast(pl.Int64).alias("quarantined_rows_count"))
+    return (
+        pl.concat(parts)
+        .join(refused, on=key, how="left")
+        .with_columns(pl.col("quarantined_rows_count").fill_null(0))
+        .select(list(BOOKS["manifest"]))
+        .sort(key)
+    )

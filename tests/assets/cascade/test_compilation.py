@@ -1,0 +1,69 @@
+"""The kernels' compilation: lazy, cached, healed after corruption, and safe options."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assets.cascade import kernel, simulate
+
+
+@pytest.mark.fast
+def test_importing_the_replay_does_not_import_numba() -> None:
+    program = "import sys, assets.cascade.frames, assets.cascade.simulate; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.fast
+def test_kernels_live_in_one_module_without_hazardous_options(project_root: Path) -> None:
+    users = [
+        p.name
+        for p in sorted((project_root / "assets").rglob("*.py"))
+        if any(
+            isinstance(node, ast.Import | ast.ImportFrom)
+            and any("numba" in name for name in [getattr(node, "module", None) or "", *(a.name for a in node.names)])
+            for node in ast.walk(ast.parse(p.read_text()))
+        )
+    ]
+    assert users == ["kernel.py"]
+    for function in kernel.KERNELS:
+        options = getattr(function, "targetoptions", {"nogil": True})  # a plain function where the compiler is off
+        assert options["nogil"]
+        assert not options.get("fastmath")
+        assert not options.get("parallel")
+
+
+@pytest.mark.fast
+def test_warmup_forgets_the_cache_once_and_then_gives_up_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def child(function: str) -> str | None:
+        asked.append(function)
+        return None if function == "forget_cache" else "pickle data was truncated"
+
+    monkeypatch.setattr(simulate, "_in_child", child)
+    with pytest.raises(RuntimeError, match="pickle data was truncated"):
+        simulate.warmup()
+    assert asked == ["compile_kernels", "forget_cache", "compile_kernels"]
+
+
+def test_warmup_heals_a_truncated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    stranger = tmp_path / "kernel.notes.txt"
+    stranger.write_text("not ours to delete")
+    simulate.warmup()
+    cached = sorted(tmp_path.rglob("kernel.merge_scenarios*.nbc"))
+    assert cached, "the kernels were not cached where the caller said"
+    for file in cached:
+        file.write_bytes(file.read_bytes()[:-2000])
+    assert simulate._in_child("compile_kernels") is not None, (
+        "the truncated file was not noticed: this test proves nothing"
+    )
+    simulate.warmup()
+    assert simulate._in_child("compile_kernels") is None
+    assert stranger.exists()

@@ -1,0 +1,120 @@
+"""The shipped mappings over real records: every row accounted for, units and symbols as the venues have them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.clock import FixedClock
+from pipelines.lake.store import Lake
+from pipelines.sources.files import ImportSummary, import_files, load_mapping
+
+pytestmark = pytest.mark.shared_data
+
+CLOCK = FixedClock(datetime(2026, 11, 23, 12))
+
+
+@pytest.fixture(scope="module")
+def imported(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, ImportSummary]]:
+    lake = Lake(tmp_path_factory.mktemp("shared") / "lake", clock=CLOCK, code_version="1.0")
+    folders = {"multivenue": "multivenue_1h", "macro": "macro", "etf_flows": "flows", "fear_greed": "sentiment"}
+    return lake, {m: import_files(load_mapping(m), shared_data / f, lake, CLOCK) for m, f in folders.items()}
+
+
+def rows_of(lake: Lake, dataset: str) -> pl.DataFrame:
+    return pl.concat(
+        [pl.read_parquet(g.path) for g in lake.current() if g.key.dataset == dataset and g.path is not None]
+    )
+
+
+def test_every_row_of_seven_venues_lands(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    lake, summaries = imported
+    summary = summaries["multivenue"]
+    assert {f.dataset: (f.rows_read, f.landed, f.quarantined_rows) for f in summary.files} == {
+        "candles": (121_122, 121_122, 0),
+        "funding_rates": (115_218, 115_218, 0),
+        "open_interest": (53_282, 53_282, 0),
+    }
+    assert summary.ignored_files == ("liquidation_volume.parquet", "liquidations.parquet")
+    assert lake.verify() == []
+
+
+def test_symbols_are_the_venues_own(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    rows = rows_of(imported[0], "funding_rates").filter(pl.col("asset").is_in(["BTC", "HYPE"]))
+    names = rows.group_by("venue", "asset").agg(pl.col("venue_symbol").unique().sort().str.join("|"))
+    assert {(v, a): s for v, a, s in names.rows()} == {
+        ("binance", "BTC"): "BTCUSDT",
+        ("binance", "HYPE"): "HYPEUSDT",
+        ("bybit", "BTC"): "BTCUSDT",
+        ("bybit", "HYPE"): "HYPEUSDT",
+        ("okx", "BTC"): "BTC-USDT-SWAP",
+        ("okx", "HYPE"): "HYPE-USDT-SWAP",
+        ("hyperliquid", "BTC"): "BTC",
+        ("hyperliquid", "HYPE"): "HYPE",
+        ("lighter", "BTC"): "BTC",
+        ("lighter", "HYPE"): "HYPE",
+        ("dydx", "BTC"): "BTC-USD",
+        ("dydx", "HYPE"): "HYPE-USD",
+        ("kraken", "BTC"): "PF_XBTUSD",
+        ("kraken", "HYPE"): "PF_HYPEUSD",
+    }
+
+
+def test_okx_contracts_become_coins(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    """In coins, OKX trades and holds a plausible share of Binance; in contracts it would be 100 or 1/1000 of it."""
+    candles = rows_of(imported[0], "candles").filter(pl.col("interval_start_utc") >= datetime(2025, 12, 10))
+    volume = candles.group_by("asset", "venue").agg(pl.col("volume_base").median())
+    interest = rows_of(imported[0], "open_interest").filter(pl.col("occurred_at_utc") >= datetime(2026, 3, 7, 7, 30))
+    for asset in ("BTC", "ETH", "SOL", "DOGE", "HYPE"):
+        traded = {v: x for a, v, x in volume.rows() if a == asset}
+        assert 0.05 < traded["okx"] / traded["binance"] < 2
+        held = dict(interest.filter(pl.col("asset") == asset).select("venue", "open_interest_usd").rows())
+        assert 0.05 < held["okx"] / held["binance"] < 2
+    basis = rows_of(imported[0], "open_interest").group_by("venue").agg(pl.col("open_interest_basis").unique()).rows()
+    assert {v: b for v, b in basis} == {
+        v: ["two_sided"] if v == "bybit" else ["one_sided"]
+        for v in ("binance", "bybit", "okx", "hyperliquid", "lighter", "dydx", "kraken")
+    }
+
+
+def test_the_crash_of_october_2025_is_there(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    day = rows_of(imported[0], "candles").filter(
+        (pl.col("interval_start_utc").dt.date() == date(2025, 10, 10)) & (pl.col("asset") == "BTC")
+    )
+    lows = dict(day.group_by("venue").agg(pl.col("low_quote").min()).rows())
+    assert lows["binance"] == 101_516.5
+    assert lows["bybit"] == 101_045.9
+    # Funding stamps keep their milliseconds.
+    funding = rows_of(imported[0], "funding_rates").filter(pl.col("venue") == "binance")
+    assert (funding["occurred_at_utc"].dt.millisecond() != 0).any()
+
+
+def test_macro_flows_and_sentiment_land_whole(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    lake, summaries = imported
+    blank = {
+        "CPIAUCSL": 1,
+        "DGS10": 502,
+        "DGS2": 502,
+        "DTWEXBGS": 205,
+        "SP500": 95,
+        "T10YIE": 247,
+        "UNRATE": 1,
+        "VIXCLS": 300,
+        "dxy": 584,
+    }
+    for f in summaries["macro"].files:
+        assert f.skipped == blank.get(f.file.removesuffix(".csv"), 0)
+        assert f.quarantined_rows == 0
+    macro = rows_of(lake, "macro_observations")
+    assert macro.filter(pl.col("series_id") == "DXY")["venue"].unique().to_list() == ["lukmol"]
+    assert macro.filter((pl.col("series_id") == "DGS10") & (pl.col("observation_date_utc") == date(1980, 1, 2)))[
+        "value_native"
+    ].to_list() == [10.5]
+    flows = rows_of(lake, "etf_flows")
+    assert flows.height == 671
+    assert flows.filter(pl.col("flow_date_utc") == date(2026, 8, 21))["net_flow_usd"].to_list() == [68.2e6]
+    assert rows_of(lake, "sentiment").height == 2931
+    assert {g.key.day for g in lake.current() if g.key.source != "multivenue"} == {date(2026, 11, 23)}
