@@ -169,7 +169,8 @@ def _summary(path: Path) -> list[str]:
     """Return the first three sentences of a report's headline."""
     import json
 
-    return [str(s) for s in json.loads(path.read_text())["headline"]["sentences"]["en"][:3]]
+    sentences = json.loads(path.read_text())["headline"]["sentences"]
+    return [str(sentence["text"]["en"]) for sentence in sentences[:3]]
 
 
 @app.command("import")

@@ -81,15 +81,32 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str)
         writer.writerows([_csv_value(v) for v in row] for row in rows)
         sys.stdout.write(buffer.getvalue())
     else:
-        table = RichTable(*(plain(c) for c in columns), box=None, header_style="bold", pad_edge=False)
-        for column, name in zip(table.columns, range(len(columns)), strict=True):
-            if rows and isinstance(rows[0][name], int | float | Decimal):
-                column.justify = "right"
-            column.overflow = "fold"
-        for row in rows:
-            table.add_row(*(plain(_text(v)) for v in row))
-        OUT.print(table)
+        cells = [[plain(_text(v)) for v in row] for row in rows]
+        widths = [max(map(len, (name, *(row[i] for row in cells)))) for i, name in enumerate(columns)]
+        if sum(widths) + 2 * len(widths) > max(OUT.width, 80):
+            _print_records(columns, cells)
+        else:
+            _print_table(columns, rows, cells)
         OUT.print(f"[dim]{len(rows):,} row{'' if len(rows) == 1 else 's'}[/]")
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], cells: Sequence[Sequence[str]]) -> None:
+    table = RichTable(*(plain(c) for c in columns), box=None, header_style="bold", pad_edge=False)
+    for i, column in enumerate(table.columns):
+        if rows and isinstance(rows[0][i], int | float | Decimal):
+            column.justify = "right"
+    for row in cells:
+        table.add_row(*row)
+    OUT.print(table)
+
+
+def _print_records(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print one line per field, for rows that are wider than the terminal."""
+    width = max(map(len, columns))
+    for i, row in enumerate(cells, 1):
+        OUT.print(f"[dim]row {i:,}[/]")
+        for name, cell in zip(columns, row, strict=True):
+            OUT.print(f"  [bold]{plain(name):<{width}}[/]  {cell}")
 
 
 def _json_value(value: Any) -> Any:

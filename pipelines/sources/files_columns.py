@@ -72,35 +72,48 @@ def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date
             derived[name] = column
         else:
             plain[name] = _plain(source, name, column, dtype, capture_day)
-    frame = cells.with_columns(
-        *(v.value.cast(table.raw_schema[n]).alias(n) for n, v in plain.items()),
-        *(v.fault.alias(_fault(n)) for n, v in plain.items() if v.fault is not None),
-    )
     late = {name: _derived(column) for name, column in derived.items()}
     late |= {
         name: _scaled(name, column.scale) for name, column in rule.columns.items() if isinstance(column.scale, Choice)
     }
+    frame = cells.with_columns(
+        *(v.value.cast(table.raw_schema[n]).alias(n) for n, v in plain.items()),
+        *(v.fault.alias(_fault(n)) for n, v in plain.items() if v.fault is not None),
+    )
+    frame = frame.with_columns(_with(frame, n, _own_laws(table, n)).alias(_fault(n)) for n in plain)
     frame = frame.with_columns(
         *(v.value.cast(table.raw_schema[n]).alias(n) for n, v in late.items()),
-        *(_first_fault(frame, n, v.fault).alias(_fault(n)) for n, v in late.items() if v.fault is not None),
+        *(_with(frame, n, v.fault).alias(_fault(n)) for n, v in late.items() if v.fault is not None),
     )
-    faulty = [n for n in table.columns if _fault(n) in frame.columns]
+    # A cause stands before its effects: without a coin there is no symbol either, and the coin is what to mend.
+    faulty = [n for n in (*plain, *derived) if _fault(n) in frame.columns]
+    reasons = [pl.col(_fault(n)) for n in faulty]
+    fields = [pl.when(pl.col(_fault(n)).is_not_null()).then(pl.lit(n)) for n in faulty]
     return Evaluated(
-        frame.with_columns(
-            pl.coalesce(pl.lit(None, pl.String), *(pl.col(_fault(n)) for n in faulty)).alias(REASON),
-            pl.coalesce(
-                pl.lit(None, pl.String), *(pl.when(pl.col(_fault(n)).is_not_null()).then(pl.lit(n)) for n in faulty)
-            ).alias(FIELD),
-        ).select(*table.columns, ROW, FIELD, REASON),
+        frame.with_columns(pl.coalesce(*reasons).alias(REASON), pl.coalesce(*fields).alias(FIELD)).select(
+            *table.columns, ROW, FIELD, REASON
+        ),
         skipped=source.cells.height - cells.height,
     )
+
+
+def _own_laws(table: Table, name: str) -> pl.Expr:
+    """Return the reason why a column that others may follow from cannot stand: missing, or not a lawful name."""
+    required = name not in table.nullable
+    fault = _reason(pl.col(name).is_null() & pl.lit(required), "missing_value")
+    if table.raw_schema[name] == pl.String():
+        for law in table.rules:
+            if law.field == name and set(law.bad.meta.root_names()) == {name}:
+                fault = pl.coalesce(fault, _reason(law.bad.fill_null(False), law.reason))
+    return fault
 
 
 def _fault(name: str) -> str:
     return f"__fault_{name}"
 
 
-def _first_fault(frame: pl.DataFrame, name: str, fault: pl.Expr) -> pl.Expr:
+def _with(frame: pl.DataFrame, name: str, fault: pl.Expr) -> pl.Expr:
+    """Return a further reason behind the one that a column may already have."""
     return pl.coalesce(pl.col(_fault(name)), fault) if _fault(name) in frame.columns else fault
 
 

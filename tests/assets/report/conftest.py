@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
 from quality.schemas.marts import MARTS
@@ -52,13 +53,30 @@ def create_marts(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"create table {table.address} ({columns})")
 
 
-def insert_row(con: duckdb.DuckDBPyConnection, mart: str, **values: Any) -> None:
-    """Insert a row; what is not given is missing where the contract lets it be, else a plain default."""
+def _full(mart: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a whole row: what is not given is missing where the contract lets it be, else a plain default."""
     table = MARTS[mart]
     unknown = set(values) - set(table.columns)
     assert not unknown, f"{mart} has no {unknown}"
-    row = [values.get(f.name, None if f.name in table.nullable else _default(f.sql_type)) for f in table.fields]
-    con.execute(f"insert into {table.address} values ({', '.join('?' * len(row))})", row)
+    return {
+        f.name: values.get(f.name, None if f.name in table.nullable else _default(f.sql_type)) for f in table.fields
+    }
+
+
+def insert_rows(con: duckdb.DuckDBPyConnection, mart: str, rows: list[dict[str, Any]]) -> None:
+    table = MARTS[mart]
+    schema = {f.name: pl.String() if f.sql_type.startswith("DECIMAL") else f.raw_type for f in table.fields}
+    full = [_full(mart, row) for row in rows]
+    frame = pl.DataFrame(
+        [{k: str(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in full], schema=schema
+    )
+    con.register("fresh_rows", frame)
+    con.execute(f"insert into {table.address} by name select * from fresh_rows")
+    con.unregister("fresh_rows")
+
+
+def insert_row(con: duckdb.DuckDBPyConnection, mart: str, **values: Any) -> None:
+    insert_rows(con, mart, [values])
 
 
 class World:
@@ -104,7 +122,12 @@ def _open_interest(world: World, asset: str, symbol: str, synthetic: bool) -> No
     for venue, hours in (("hyperliquid", range(-48, 24)), ("lighter", [12])):
         instrument = f"{venue}:{symbol}:2025-03-06"
         world.add(
-            "dim_instruments", instrument_id=instrument, venue=venue, venue_symbol=symbol, asset=asset, is_synthetic=synthetic
+            "dim_instruments",
+            instrument_id=instrument,
+            venue=venue,
+            venue_symbol=symbol,
+            asset=asset,
+            is_synthetic=synthetic,
         )
         for hour in hours:
             usd = Decimal(4_000_000_000) if hour < 20 else Decimal(2_000_000_000) + 10_000_000 * (hour - 20)
@@ -198,8 +221,15 @@ def _coverage(world: World, synthetic: bool) -> None:
     for venue in ("binance", "hyperliquid", "farside"):
         kind = {"binance": "centralised", "hyperliquid": "on_chain"}.get(venue, "publisher")
         world.add("dim_venues", venue=venue, venue_name=venue.title(), venue_kind=kind, terms_note="public figures")
-    world.add("fct_candles_hourly", instrument_id="binance:BTCUSDT:2025-03-06", interval_start_utc=START, is_synthetic=synthetic)
-    world.add("fct_candles_hourly", instrument_id="binance:BTCUSDT:2025-03-06", interval_start_utc=START + timedelta(days=1))
+    world.add(
+        "fct_candles_hourly",
+        instrument_id="binance:BTCUSDT:2025-03-06",
+        interval_start_utc=START,
+        is_synthetic=synthetic,
+    )
+    world.add(
+        "fct_candles_hourly", instrument_id="binance:BTCUSDT:2025-03-06", interval_start_utc=START + timedelta(days=1)
+    )
     world.add("fct_funding_rates", settled_at_utc=START + timedelta(hours=8), is_synthetic=synthetic)
     world.add("fct_depth_hourly", band_bps=100.0, is_synthetic=synthetic)
 
@@ -242,15 +272,19 @@ def make_marts() -> Iterator[Callable[..., duckdb.DuckDBPyConnection]]:
     made: list[duckdb.DuckDBPyConnection] = []
 
     def make(
-        names: tuple[str, ...] = ("BTC", "ETH"), *, synthetic: bool = False, threads: int = 2, shuffle_seed: int | None = None
+        names: tuple[str, ...] = ("BTC", "ETH"),
+        *,
+        synthetic: bool = False,
+        threads: int = 2,
+        shuffle_seed: int | None = None,
     ) -> duckdb.DuckDBPyConnection:
         con = duckdb.connect(config={"threads": threads})
         create_marts(con)
         rows = make_world(names, synthetic).rows
         if shuffle_seed is not None:
             random.Random(shuffle_seed).shuffle(rows)
-        for mart, values in rows:
-            insert_row(con, mart, **values)
+        for mart in dict.fromkeys(mart for mart, _ in rows):
+            insert_rows(con, mart, [values for name, values in rows if name == mart])
         made.append(con)
         return con
 

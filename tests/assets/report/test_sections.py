@@ -153,7 +153,9 @@ def test_report_of_a_day_does_not_see_later_days(make_marts, insert, day, report
     insert(con, "fct_market_recaps_daily", asset="BTC", recap_date_utc=after)
     insert(con, "fct_prices_hourly", asset="BTC", interval_start_utc=noon)
     insert(con, "fct_funding_daily", asset="BTC", funding_date_utc=after, median_funding_8h_frac=0.09)
-    insert(con, "fct_open_interest_hourly", asset="BTC", interval_start_utc=noon, open_interest_one_sided_usd=Decimal(7))
+    insert(
+        con, "fct_open_interest_hourly", asset="BTC", interval_start_utc=noon, open_interest_one_sided_usd=Decimal(7)
+    )
     insert(con, "fct_etf_flows_daily", asset="BTC", fund="TOTAL", flow_date_utc=after)
     insert(con, "fct_sentiment_daily", index_name="fear_and_greed", sentiment_date_utc=after)
     insert(con, "fct_macro_observations", series_id="DGS10", observation_date_utc=after, vintage_date_utc=day)

@@ -576,15 +576,12 @@ def test_hostile_file_names_stay_on_one_line(lake: Lake, tmp_path: Path, name: s
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("name", ["^o.*$", "*", "o", " ", "a.b", "c0", "__row", "币", "row_count", "venue_symbol"])
+@pytest.mark.parametrize(
+    "name", ["^o.*$", "*", "o", "two words", "a.b", "c0", "__row", "币", "row_count", "venue_symbol"]
+)
 def test_source_columns_may_be_called_anything(lake: Lake, tmp_path: Path, name: str) -> None:
     rule = candle_rule(columns={"open_quote": name})
-    header = HEADER.replace("o,h", f'"{name}",h') if name.strip() else HEADER.replace("o,h", '" ",h')
-    write(tmp_path / "in", "a.csv", csv_of(hour(0), hour(1, o="x"), header=header))
-    if not name.strip():
-        with pytest.raises(ImportRefused):
-            run(lake, tmp_path / "in", mapping_of(rule))
-        return
+    write(tmp_path / "in", "a.csv", csv_of(hour(0), hour(1, o="x"), header=HEADER.replace("o,h", f'"{name}",h')))
     run(lake, tmp_path / "in", mapping_of(rule))
     assert landed_rows(lake)["open_quote"].to_list() == [100.0]
 
@@ -596,6 +593,12 @@ def parquet_of(**columns: Any) -> bytes:
     base = pl.read_csv(io.StringIO(csv_of(hour(0), hour(1))), try_parse_dates=True)
     buffer = io.BytesIO()
     base.with_columns(**columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def no_rows() -> bytes:
+    buffer = io.BytesIO()
+    pl.read_parquet(parquet_of()).head(0).write_parquet(buffer)
     return buffer.getvalue()
 
 
@@ -621,7 +624,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str, str]] = {
     "CSV as Parquet": ("parquet", CSV, "", "cannot be read"),
     "Parquet cut short": ("parquet", PARQUET[: len(PARQUET) // 2], "", "cannot be read"),
     "Parquet without its start": ("parquet", PARQUET[100:], "", "cannot be read"),
-    "Parquet without a row": ("parquet", parquet_of().__class__(PARQUET) and b"", "", "is empty"),
+    "Parquet without a row": ("parquet", no_rows(), "", "no row"),
     "list for a number": ("parquet", parquet_of(o=pl.lit([1.0])), "o", "expected a number"),
     "struct for a number": ("parquet", parquet_of(o=pl.struct("h")), "o", "expected a number"),
     "bytes for a text": ("parquet", parquet_of(venue=pl.lit(b"x")), "venue", "expected a number"),
