@@ -170,7 +170,9 @@ def _summary(path: Path) -> list[str]:
     import json
 
     sentences = json.loads(path.read_text())["headline"]["sentences"]
-    return [str(sentence["text"]["en"]) for sentence in sentences[:3]]
+    # The isolates around names are for pages; a terminal needs none.
+    isolates = dict.fromkeys(map(ord, "\u2068\u2069"))
+    return [str(sentence["text"]["en"]).translate(isolates) for sentence in sentences[:3]]
 
 
 @app.command("import")

@@ -86,5 +86,6 @@ def _import_files(home: Home, settings: Settings, world: object, now: datetime, 
         world.write_files(Path(folder))  # type: ignore[attr-defined]
         for mapping, subfolder in FILES:
             watch(f"import {mapping}", "started")
-            import_files(load_mapping(mapping), Path(folder) / subfolder, lake, clock, None, is_synthetic=True)
+            declared = load_mapping(mapping).model_copy(update={"is_synthetic": True})
+            import_files(declared, Path(folder) / subfolder, lake, clock)
             watch(f"import {mapping}", "done")

@@ -74,14 +74,76 @@ class Cells(NamedTuple):
     closures: F64
 
 
+class Impact(NamedTuple):
+    """Decay table float64[>= n_steps] and the depth process float64[5]."""
+
+    decay: F64
+    depth: F64
+
+
 class Work(NamedTuple):
-    """Memory of one chunk: bins (lots, scale), cursors and next openings int64[2, 2], net flow, load, bin range."""
+    """Memory of one chunk.
+
+    Lots and scale per bin; cursors and next openings int64[2, 2]; net flow and load per step; what a step of mode 3 is
+    told, float64[3]: e_t, W_t, S.
+    """
 
     lots: I64
     scale: F64
     cursor: I64
     net: I64
     load: F64
+    news: F64
+
+
+class Ledger(NamedTuple):
+    """What every mode fills.
+
+    flows int64[n_cells, 2, n_steps, 6] and notional float64[n_cells, 2, n_steps] (ticks x lots at trigger prices), both
+    zero on entry; balances int64[n_cells, 2, 6].
+    """
+
+    flows: I64
+    notional: F64
+    balances: I64
+
+
+class Question(NamedTuple):
+    """A counterfactual's limits, and forced orders where they are given: int64[n_cells, 2, n_steps], else int64[0, 2, 0]."""
+
+    reported: I64
+    is_fall: bool
+    max_iterations: int
+    tolerance: float
+
+
+class Lifted(NamedTuple):
+    """What a counterfactual fills, valid up to the trough.
+
+    survivals, factors float64[n_cells, n_steps]; paths float64[n_cells, 3, n_steps], the last one; ends int64[n_cells, 4];
+    prices float64[n_cells, 3], at the trough of the first, the last but one and the last path.
+    """
+
+    survivals: F64
+    factors: F64
+    paths: F64
+    ends: I64
+    prices: F64
+
+
+class Shocks(NamedTuple):
+    """Marks without forced orders float64[n_markets, n_shock], of which a market uses its first `steps`, int64[n_markets]."""
+
+    marks: F64
+    steps: I64
+
+
+class Run(NamedTuple):
+    """What a free run fills: end-of-step marks, W float64[n_cells, n_steps]; rounds, halted steps int64[n_cells, 2]."""
+
+    marks: F64
+    survivals: F64
+    counts: I64
 
 
 # --- fuel ---------------------------------------------------------------------------------------------------------------
@@ -216,28 +278,18 @@ def _breaks(closes: F64, step: int, window: int, move: float, mark: float) -> bo
     """Say whether the mark moved by `move` or more against `window` steps ago."""
     at = step - window
     reference = closes[at] if at >= 0 else mark
-    return closes[step] <= reference * (1.0 - move) or closes[step] >= reference * (1.0 + move)
+    return bool(closes[step] <= reference * (1.0 - move) or closes[step] >= reference * (1.0 + move))
 
 
 # --- mode 1 -------------------------------------------------------------------------------------------------------------
 
 
 @njit(**_OPTIONS)
-def _walk_path(
-    fuels: Fuels,
-    names: I64,
-    figures: F64,
-    closure: F64,
-    path: F64,
-    n_steps: int,
-    work: Work,
-    flows: I64,
-    notional: F64,
-    balance: I64,
-) -> int:
-    """Drive the fuel of one cell along a path float64[3, n] (low, high, close); return the number of halted steps."""
-    fuel, twap, window, halt = names[FUEL], names[TWAP], names[WINDOW], names[HALT]
-    mark = figures[MARK]
+def _walk_path(cells: Cells, c: int, fuels: Fuels, path: F64, n_steps: int, work: Work, ledger: Ledger) -> int:
+    """Drive the fuel of cell `c` along a path float64[3, n] (low, high, close); return the number of halted steps."""
+    names, figures, closure = cells.names[c], cells.figures[c], cells.closures[cells.names[c, MARKET]]
+    flows, notional, balance = ledger.flows[c], ledger.notional[c], ledger.balances[c]
+    fuel, twap, halt, mark = names[FUEL], names[TWAP], names[HALT], figures[MARK]
     has_openings = fuels.open_edges[fuel, 2] > fuels.open_edges[fuel, 0]
     _begin_day(fuels, fuel, mark, work, balance)
     survival = 1.0
@@ -260,7 +312,7 @@ def _walk_path(
                 notional[1, t] = 0.0 - short_value
                 net = _split(flows, t, figures[SOLD_SHARE], figures[ADL_SHARE])
                 _sell(flows, t, net, net)
-            if halt > 0 and _breaks(path[2], t, window, figures[BREAK_MOVE], mark):
+            if halt > 0 and _breaks(path[2], t, names[WINDOW], figures[BREAK_MOVE], mark):
                 to_halt = halt
         if has_openings:
             _open(fuels, fuel, t, survival, work, balance)
@@ -270,48 +322,22 @@ def _walk_path(
 
 @njit(**_OPTIONS)
 def walk_paths(
-    cells: Cells,
-    fuels: Fuels,
-    paths: F64,
-    begin: int,
-    end: int,
-    work: Work,
-    flows: I64,
-    notional: F64,
-    balances: I64,
-    halted: I64,
+    cells: Cells, fuels: Fuels, paths: F64, begin: int, end: int, work: Work, ledger: Ledger, halted: I64
 ) -> None:
     """Drive cells ``begin .. end`` along their observed paths (mode 1).
 
     Parameters
     ----------
-    cells, fuels : Cells, Fuels
     paths : float64[n_markets, 3, n_steps]
         Low, high and close in ticks.
-    work : Work
+    work, ledger : Work, Ledger
         Modified in place.
-    flows : int64[n_cells, 2, n_steps, 6], zero on entry
-    notional : float64[n_cells, 2, n_steps], zero on entry
-        Ticks x lots at trigger prices.
-    balances : int64[n_cells, 2, 6]
     halted : int64[n_cells]
         Modified in place: number of halted steps.
     """
-    n_steps = paths.shape[2]
     for c in range(begin, end):
-        market = cells.names[c, MARKET]
-        halted[c] = _walk_path(
-            fuels,
-            cells.names[c],
-            cells.figures[c],
-            cells.closures[market],
-            paths[market],
-            n_steps,
-            work,
-            flows[c],
-            notional[c],
-            balances[c],
-        )
+        path = paths[cells.names[c, MARKET]]
+        halted[c] = _walk_path(cells, c, fuels, path, path.shape[1], work, ledger)
 
 
 # --- impact and depth ---------------------------------------------------------------------------------------------------
@@ -335,10 +361,10 @@ def _factor(books: Books, bids: int, asks: int, load: float) -> float:
         else:
             high = middle
     if low == end:
-        return books.price[end - 1]
+        return float(books.price[end - 1])
     lots = books.lots[low - 1] if low > begin else 0.0
     price = books.price[low - 1] if low > begin else 1.0
-    return price + (books.price[low] - price) * ((y - lots) / (books.lots[low] - lots))
+    return float(price + (books.price[low] - price) * ((y - lots) / (books.lots[low] - lots)))
 
 
 @njit(**_OPTIONS)
@@ -346,7 +372,7 @@ def _next_survival(depth: F64, survival: float, close: float, before: float, flo
     """Return W of the next step: recovered by one step, hit by the last return and the last net flow."""
     hit = depth[ALPHA] * abs(close / before - 1.0) + depth[GAMMA] * (abs(flow) / reference)
     recovered = 1.0 - (1.0 - survival) * depth[KEEP]
-    return max(depth[LEAST], recovered / (1.0 + hit))
+    return float(max(depth[LEAST], recovered / (1.0 + hit)))
 
 
 @njit(**_OPTIONS)
@@ -370,27 +396,43 @@ def _trough(path: F64, is_fall: bool) -> int:
 
 
 @njit(**_OPTIONS)
-def _lift(
-    decay: F64, books: Books, names: I64, n_steps: int, observed: F64, work: Work, survival: F64, factor: F64, path: F64
-) -> tuple[float, bool]:
-    """Take the impact of `work.net` out of the observed path; return the largest change of a factor and exhaustion."""
-    work.load[:n_steps] = 0.0
-    for u in range(n_steps):
+def _lift(impact: Impact, books: Books, names: I64, n: int, observed: F64, work: Work, out: Lifted, c: int) -> float:
+    """Take the impact of `work.net` out of the first `n` observed steps; return the largest change of a factor."""
+    work.load[:n] = 0.0
+    for u in range(n):
         if work.net[u] != 0:
-            _spread(decay, u, work.net[u] / survival[u], u, n_steps, work.load)
+            _spread(impact.decay, u, work.net[u] / out.survivals[c, u], u, n, work.load)
     last_bid = books.lots[books.edges[names[BIDS] + 1] - 1]
     last_ask = books.lots[books.edges[names[ASKS] + 1] - 1]
     change = 0.0
-    is_exhausted = False
-    for t in range(n_steps):
+    out.ends[c, EXHAUSTED] = 0
+    for t in range(n):
         load = work.load[t]
-        is_exhausted = is_exhausted or -load > last_bid or load > last_ask
+        if -load > last_bid or load > last_ask:
+            out.ends[c, EXHAUSTED] = 1
         m = _factor(books, names[BIDS], names[ASKS], load)
-        change = max(change, abs(m / factor[t] - 1.0))
-        factor[t] = m
+        change = max(change, abs(m / out.factors[c, t] - 1.0))
+        out.factors[c, t] = m
         for i in range(3):
-            path[i, t] = observed[i, t] / m
-    return change, is_exhausted
+            out.paths[c, i, t] = observed[i, t] / m
+    return change
+
+
+@njit(**_OPTIONS)
+def _first_orders(
+    cells: Cells, c: int, fuels: Fuels, observed: F64, n: int, question: Question, work: Work, ledger: Ledger
+) -> None:
+    """Set `work.net` to the net flow of the orders on the observed path: the reported ones, or those it triggers."""
+    flows = ledger.flows[c]
+    if question.reported.shape[0] > 0:
+        for t in range(n):
+            flows[0, t, FORCED] = question.reported[c, 0, t]
+            flows[1, t, FORCED] = question.reported[c, 1, t]
+            work.net[t] = question.reported[c, 1, t] - question.reported[c, 0, t]
+    else:
+        _walk_path(cells, c, fuels, observed, n, work, ledger)
+        for t in range(n):
+            work.net[t] = flows[1, t, SOLD] - flows[0, t, SOLD]
 
 
 @njit(**_OPTIONS)
@@ -399,82 +441,55 @@ def iterate_counterfactuals(
     fuels: Fuels,
     books: Books,
     paths: F64,
-    decay: F64,
-    depth: F64,
-    reported: I64,
-    is_fall: bool,
-    max_iterations: int,
-    tolerance: float,
+    impact: Impact,
+    question: Question,
     begin: int,
     end: int,
     work: Work,
-    flows: I64,
-    survivals: F64,
-    factors: F64,
-    lifted: F64,
-    ends: I64,
-    prices: F64,
+    ledger: Ledger,
+    out: Lifted,
 ) -> None:
     """Take forced impact out of observed paths, trigger again, repeat (mode 2).
 
     Parameters
     ----------
-    decay, depth : float64[>= n_steps], float64[5]
-    reported : int64[n_cells, 2, n_steps] or int64[0, 2, 0]
-        Forced orders per side where they are given.
-    flows : int64[n_cells, 2, n_steps, 6], zero on entry
-        Ends with the orders whose impact the last path lacks.
-    survivals, factors : float64[n_cells, n_steps]
-    lifted : float64[n_cells, 3, n_steps]
-        The last path, valid up to the trough.
-    ends, prices : int64[n_cells, 4], float64[n_cells, 3]
-        Price at the trough of the first, the last but one and the last path.
+    paths : float64[n_markets, 3, n_steps]
+    work, ledger, out : Work, Ledger, Lifted
+        Modified in place; the ledger ends with the orders whose impact the last path lacks.
     """
-    total = paths.shape[2]
-    is_reported = reported.shape[0] > 0
-    value = np.zeros((2, total))
-    balance = np.zeros((2, 6), dtype=np.int64)
+    side = 0 if question.is_fall else 1
     for c in range(begin, end):
         names, figures = cells.names[c], cells.figures[c]
-        market = names[MARKET]
-        observed = paths[market]
-        side = 0 if is_fall else 1
-        trough = _trough(observed, is_fall)
+        observed = paths[names[MARKET]]
+        trough = _trough(observed, question.is_fall)
         n = trough + 1
-        closure = cells.closures[market]
-        if is_reported:
-            flows[c, :, :n, FORCED] = reported[c, :, :n]
-            work.net[:n] = reported[c, 1, :n] - reported[c, 0, :n]
-        else:
-            _walk_path(fuels, names, figures, closure, observed, n, work, flows[c], value, balance)
-            work.net[:n] = flows[c, 1, :n, SOLD] - flows[c, 0, :n, SOLD]
-        survivals[c, 0] = depth[AT_START]
+        out.ends[c, TROUGH] = trough
+        _first_orders(cells, c, fuels, observed, n, question, work, ledger)
+        out.survivals[c, 0] = impact.depth[AT_START]
         for t in range(1, n):
             before = observed[2, t - 2] if t >= 2 else figures[MARK]
-            survivals[c, t] = _next_survival(
-                depth, survivals[c, t - 1], observed[2, t - 1], before, work.net[t - 1], figures[REFERENCE]
+            out.survivals[c, t] = _next_survival(
+                impact.depth, out.survivals[c, t - 1], observed[2, t - 1], before, work.net[t - 1], figures[REFERENCE]
             )
-        factors[c, :n] = 1.0
+        out.factors[c, :n] = 1.0
         last = observed[side, trough]
-        for i in range(1, max_iterations + 1):
-            change, is_exhausted = _lift(
-                decay, books, names, n, observed, work, survivals[c], factors[c], lifted[c]
-            )
-            prices[c, PREVIOUS_PATH] = last
-            last = lifted[c, side, trough]
+        for i in range(1, question.max_iterations + 1):
+            change = _lift(impact, books, names, n, observed, work, out, c)
+            out.prices[c, PREVIOUS_PATH] = last
+            last = out.paths[c, side, trough]
             if i == 1:
-                prices[c, FIRST_PATH] = last
-            ends[c, ITERATIONS] = i
-            ends[c, EXHAUSTED] = is_exhausted
-            if change <= tolerance or is_reported:
-                ends[c, CONVERGED] = 1
+                out.prices[c, FIRST_PATH] = last
+            out.ends[c, ITERATIONS] = i
+            if change <= question.tolerance or question.reported.shape[0] > 0:
+                out.ends[c, CONVERGED] = 1
                 break
-            if i < max_iterations:
-                flows[c] = 0
-                _walk_path(fuels, names, figures, closure, lifted[c], n, work, flows[c], value, balance)
-                work.net[:n] = flows[c, 1, :n, SOLD] - flows[c, 0, :n, SOLD]
-        prices[c, LAST_PATH] = last
-        ends[c, TROUGH] = trough
+            if i < question.max_iterations:
+                ledger.flows[c] = 0
+                ledger.notional[c] = 0.0
+                _walk_path(cells, c, fuels, out.paths[c], n, work, ledger)
+                for t in range(n):
+                    work.net[t] = ledger.flows[c, 1, t, SOLD] - ledger.flows[c, 0, t, SOLD]
+        out.prices[c, LAST_PATH] = last
 
 
 # --- mode 3 -------------------------------------------------------------------------------------------------------------
@@ -483,49 +498,35 @@ def iterate_counterfactuals(
 @njit(**_OPTIONS)
 def _room(books: Books, book: int, survival: float, used: float) -> int:
     """Return the lots that a book still takes beyond the load `used` that already presses it."""
-    return math.floor(max(0.0, survival * (books.lots[books.edges[book + 1] - 1] - used)))
+    return int(math.floor(max(0.0, survival * (books.lots[books.edges[book + 1] - 1] - used))))
 
 
 @njit(**_OPTIONS)
-def _run_rounds(
-    fuels: Fuels,
-    books: Books,
-    names: I64,
-    figures: F64,
-    step: int,
-    outer: float,
-    survival: float,
-    day_scale: float,
-    max_rounds: int,
-    marks: F64,
-    work: Work,
-    flows: I64,
-    notional: F64,
-    balance: I64,
-) -> int:
-    """Trigger and move the mark of one step until nothing new is forced; return the rounds. ``marks[step]`` is set."""
+def _step_free(
+    cells: Cells, c: int, fuels: Fuels, books: Books, step: int, news: F64, max_rounds: int, work: Work, ledger: Ledger,
+    run: Run,
+) -> None:  # fmt: skip
+    """Trigger and move the mark of one step until nothing new is forced; `news` holds e_t, W_t and S of the step."""
+    names, figures, marks, flows = cells.names[c], cells.figures[c], run.marks[c], ledger.flows[c]
     fuel, bids, asks = names[FUEL], names[BIDS], names[ASKS]
-    rounds = 0
-    while rounds < max_rounds:
+    for _ in range(max_rounds):
         price = _guard(marks, step, names[TWAP], figures[MARK], marks[step])
-        long_lots, long_value = _trigger(fuels, fuel, 0, price, day_scale, work, balance)
-        short_lots, short_value = _trigger(fuels, fuel, 1, -price, day_scale, work, balance)
+        long_lots, long_value = _trigger(fuels, fuel, 0, price, news[2], work, ledger.balances[c])
+        short_lots, short_value = _trigger(fuels, fuel, 1, -price, news[2], work, ledger.balances[c])
         if long_lots + short_lots == 0:
             break
-        rounds += 1
+        run.counts[c, 0] += 1
         flows[0, step, FORCED] += long_lots
         flows[1, step, FORCED] += short_lots
-        notional[0, step] += long_value
-        notional[1, step] -= short_value
+        ledger.notional[c, 0, step] += long_value
+        ledger.notional[c, 1, step] -= short_value
         net = _split(flows, step, figures[SOLD_SHARE], figures[ADL_SHARE])
         if net < 0:
-            work.net[step] = -min(-net, _room(books, bids, survival, -work.load[step]))
+            work.net[step] = -min(-net, _room(books, bids, news[1], -work.load[step]))
         else:
-            work.net[step] = min(net, _room(books, asks, survival, work.load[step]))
+            work.net[step] = min(net, _room(books, asks, news[1], work.load[step]))
         _sell(flows, step, net, work.net[step])
-        load = work.load[step] + work.net[step] / survival
-        marks[step] = max(1.0, outer * _factor(books, bids, asks, load))
-    return rounds
+        marks[step] = max(1.0, news[0] * _factor(books, bids, asks, work.load[step] + work.net[step] / news[1]))
 
 
 @njit(**_OPTIONS)
@@ -533,68 +534,56 @@ def run_free(
     cells: Cells,
     fuels: Fuels,
     books: Books,
-    shocks: F64,
-    shock_steps: I64,
-    decay: F64,
-    depth: F64,
+    impact: Impact,
+    shocks: Shocks,
     max_rounds: int,
     begin: int,
     end: int,
     work: Work,
-    flows: I64,
-    notional: F64,
-    balances: I64,
-    marks: F64,
-    survivals: F64,
-    counts: I64,
+    ledger: Ledger,
+    run: Run,
 ) -> None:
     """Let cells ``begin .. end`` run from their state and the shock of the first steps (mode 3).
 
     Parameters
     ----------
-    shocks, shock_steps : float64[n_markets, n_shock], int64[n_markets]
-        Marks without forced orders; a market uses its first `shock_steps`.
-    flows, notional, balances
-        As for `walk_paths`.
-    marks, survivals : float64[n_cells, n_steps]
-        Modified in place: end-of-step mark in ticks, W.
-    counts : int64[n_cells, 2]
-        Modified in place: rounds, halted steps.
+    max_rounds : int
+        Rounds per step.
+    work, ledger, run : Work, Ledger, Run
+        Modified in place.
     """
-    n_steps = marks.shape[1]
+    n_steps = run.marks.shape[1]
+    news = work.news
     for c in range(begin, end):
-        names, figures = cells.names[c], cells.figures[c]
+        names, figures, marks = cells.names[c], cells.figures[c], run.marks[c]
         fuel, market = names[FUEL], names[MARKET]
-        _begin_day(fuels, fuel, figures[MARK], work, balances[c])
+        _begin_day(fuels, fuel, figures[MARK], work, ledger.balances[c])
         work.load[:n_steps] = 0.0
         work.net[:n_steps] = 0
-        survival = depth[AT_START]
-        day_scale = 1.0
+        news[1] = impact.depth[AT_START]
+        news[2] = 1.0
         to_halt = 0
         for t in range(n_steps):
             if t > 0:
-                before = marks[c, t - 2] if t >= 2 else figures[MARK]
-                survival = _next_survival(
-                    depth, survival, marks[c, t - 1], before, work.net[t - 1], figures[REFERENCE]
+                before = marks[t - 2] if t >= 2 else figures[MARK]
+                news[1] = _next_survival(
+                    impact.depth, news[1], marks[t - 1], before, work.net[t - 1], figures[REFERENCE]
                 )
-            survivals[c, t] = survival
-            day_scale = day_scale * (1.0 - cells.closures[market, t])
-            outer = shocks[market, min(t, shock_steps[market] - 1)]
-            marks[c, t] = max(1.0, outer * _factor(books, names[BIDS], names[ASKS], work.load[t]))
+            run.survivals[c, t] = news[1]
+            news[2] = news[2] * (1.0 - cells.closures[market, t])
+            news[0] = shocks.marks[market, min(t, shocks.steps[market] - 1)]
+            marks[t] = max(1.0, news[0] * _factor(books, names[BIDS], names[ASKS], work.load[t]))
             if to_halt > 0:
                 to_halt -= 1
-                counts[c, 1] += 1
+                run.counts[c, 1] += 1
             else:
-                counts[c, 0] += _run_rounds(
-                    fuels, books, names, figures, t, outer, survival, day_scale, max_rounds,
-                    marks[c], work, flows[c], notional[c], balances[c],
-                )  # fmt: skip
-                if names[HALT] > 0 and _breaks(marks[c], t, names[WINDOW], figures[BREAK_MOVE], figures[MARK]):
+                _step_free(cells, c, fuels, books, t, news, max_rounds, work, ledger, run)
+                if names[HALT] > 0 and _breaks(marks, t, names[WINDOW], figures[BREAK_MOVE], figures[MARK]):
                     to_halt = names[HALT]
-            _open(fuels, fuel, t, day_scale, work, balances[c])
+            _open(fuels, fuel, t, news[2], work, ledger.balances[c])
             if work.net[t] != 0:
-                _spread(decay, t, work.net[t] / survival, t + 1, n_steps, work.load)
-        _end_day(fuels, fuel, day_scale, work, balances[c])
+                _spread(impact.decay, t, work.net[t] / news[1], t + 1, n_steps, work.load)
+        _end_day(fuels, fuel, news[2], work, ledger.balances[c])
 
 
 KERNELS = (walk_paths, iterate_counterfactuals, run_free)

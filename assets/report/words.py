@@ -15,7 +15,6 @@ def _w(en: str, zh: str) -> dict[str, str]:
 
 
 _FRAME = {
-    "lang.name": _w("English", "中文"),
     "lang.other": _w("中文", "English"),
     "title": _w("Lowtide daily stress report", "Lowtide 每日压力报告"),
     "subtitle": _w("State of the UTC day", "UTC 日状态"),
@@ -38,9 +37,7 @@ _FRAME = {
     "badge.synthetic": _w("synthetic input", "合成数据"),
     "badge.estimated": _w("estimated", "含估算"),
     "badge.derived": _w("derived", "推导值"),
-    "badge.late": _w("not of this day", "非当日"),
     "badge.open": _w("day not over", "当日未结束"),
-    "badge.vintage": _w("latest vintage, not what was known on the day", "最新修订版，并非当日已知"),
     "badge.exhausted": _w("book exhausted", "盘口耗尽"),
     "banner.all": _w(
         "SYNTHETIC: every record behind this report comes from the sandbox and not from a market.",
@@ -316,9 +313,6 @@ _STRESS = {
     "stress.setting_more": _w(
         "g = {impact_exponent_x}, φ = {sold_share_frac}; {depth_100bps_usd} USD within 1 %",
         "g = {impact_exponent_x}，φ = {sold_share_frac}；1% 内 {depth_100bps_usd}美元",
-    ),
-    "stress.setting_short": _w(
-        "g = {impact_exponent_x}, φ = {sold_share_frac}", "g = {impact_exponent_x}，φ = {sold_share_frac}"
     ),
     "chart.amplification": _w("{about}: amplification by shock", "{about}：各冲击下的放大倍数"),
     "chart.amplification_caption": _w(

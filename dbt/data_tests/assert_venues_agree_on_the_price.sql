@@ -1,5 +1,5 @@
 -- A returned row is an hour in which the venues' closes lie more than 10 % apart: a wrong symbol, a wrong unit, or a
--- crash. The widest hour of 2025-10-10 stays below it; a unit fault starts at a factor of ten.
+-- crash. The widest hour of five assets from 2025-03 to 2026-03 was 284 bps (2025-10-10 21:00, HYPE).
 {{ config(severity='warn') }}
 select
     asset,

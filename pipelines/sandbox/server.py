@@ -65,6 +65,14 @@ class Sandbox:
     used_weight_count: int = 0
     _matched: dict[int, int] = field(default_factory=dict)
 
+    def restart(self, *, now: datetime | None = None, faults: Faults | None = None) -> None:
+        """Forget every request and every count, and go on with other rules; a test need not bind a new port."""
+        self.now = now or self.now
+        self.faults = faults or Faults()
+        self.requests.clear()
+        self._matched.clear()
+        self.used_weight_count = 0
+
     def fault_of(self, path: str) -> Fault | None:
         """Count a request against every rule and return the first that applies."""
         chosen = None

@@ -24,6 +24,8 @@ from pipelines.sources.files_mapping import FileRule
 
 ROW = "__row"
 _CSV_BLOCK = 1 << 22
+# What the readers raise over damaged bytes (a flipped bit in a Parquet footer shows as any of these).
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError)
 
 
 class ImportRefused(Exception):
@@ -109,7 +111,7 @@ def read_source(path: Path, shown_name: str, rule: FileRule) -> SourceFile:
     table = _parquet(name, body, wanted) if rule.format == "parquet" else _csv(name, body, rule, ragged)
     try:
         cells = pl.DataFrame(pl.from_arrow(table.select(list(wanted)).rename_columns(list(aliases.values()))))
-    except (pl.exceptions.PolarsError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+    except (pl.exceptions.PolarsError, *_UNREADABLE) as error:
         raise ImportRefused(
             name, "", f"cannot be read ({_short(error)})", "write the file again with plain types"
         ) from error
@@ -198,7 +200,7 @@ def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
         # The columns first, so that a strange type elsewhere in the file does no harm.
         file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
         schema = file.schema_arrow
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
     _demand(name, schema.names, wanted)
     for column in wanted:
@@ -207,7 +209,7 @@ def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
         _demand_plain(name, column, schema.field(column).type)
     try:
         return file.read(columns=list(wanted))
-    except (pa.ArrowException, OSError) as error:
+    except _UNREADABLE as error:
         raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
 
 

@@ -46,6 +46,13 @@ def test_shocks_below_one_per_cent_are_not_reported() -> None:
     assert critical_shock(GRID, GRID + 0.2, MUCH, RULE).soft_shock_frac == 0.01
 
 
+@pytest.mark.fast
+def test_a_gain_below_the_least_is_not_soft_however_small_the_shock() -> None:
+    rule = CriticalRule(0.001, 0.01, 0.01)
+    moves = np.where(GRID < 0.02, 2.0 * GRID, GRID)  # doubles 0.5 % and 1 %, but only the second gains 100 bps
+    assert critical_shock(GRID, moves, MUCH, rule).soft_shock_frac == 0.01
+
+
 def _uniform(fuel_lots: int, book_lots: int) -> tuple[Book, Fuel]:
     bps = np.arange(1, 5_001)
     prices = 1e8 * (1 - bps / 1e4)

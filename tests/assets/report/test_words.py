@@ -35,7 +35,9 @@ def test_word_exists_in_every_language_with_the_same_places(key):
 
 
 def test_chinese_is_chinese():
-    same = [key for key, entry in WORDS.items() if entry["en"] == entry["zh"] and re.search("[a-z]{4}", _prose(entry["en"]))]
+    same = [
+        key for key, entry in WORDS.items() if entry["en"] == entry["zh"] and re.search("[a-z]{4}", _prose(entry["en"]))
+    ]
     assert same == []
     half_width = [key for key, entry in WORDS.items() if re.search(r"[\u4e00-\u9fff][,:;()]", entry["zh"])]
     assert half_width == [], "Chinese text takes full-width punctuation"
@@ -57,7 +59,7 @@ def test_every_key_that_templates_name_exists(room):
 
 def test_every_key_that_the_headline_names_exists(room):
     text = (room / "headline.py").read_text(encoding="utf-8")
-    said = {key for key in re.findall(r'"((?:say|cond)\.[a-z_.]+)"', text)}
+    said = set(re.findall(r'"((?:say|cond)\.[a-z_.]+)"', text))
     figures = {f"{key}.label" for key in re.findall(r'"(figure\.[a-z_]+)"', text)}
     assert len(said) > 10
     assert (said | figures) - set(WORDS) == set()
@@ -67,7 +69,11 @@ def test_no_word_is_dead(room):
     files = [*(room / "templates").glob("*.jinja"), *(p for p in room.glob("*.py") if p.name != "words.py")]
     text = "\n".join(p.read_text(encoding="utf-8") for p in files)
     built = {key for key in WORDS if key.startswith(_BUILT)}
-    dead = [key for key in sorted(set(WORDS) - built) if f'"{key}"' not in text and key.removesuffix("_censored") not in text]
+    dead = [
+        key
+        for key in sorted(set(WORDS) - built)
+        if f'"{key}"' not in text and key.removesuffix("_censored") not in text
+    ]
     assert dead == []
     # A built key is alive where its last part is named somewhere: a column, a section, a part of a figure.
     parts = {key: key.split(".")[1].removesuffix("_censored") for key in built if not key.startswith("enum.")}

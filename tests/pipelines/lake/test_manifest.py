@@ -67,7 +67,7 @@ def test_line_survives_any_note(note: str, position: int, is_outage: bool) -> No
 def test_any_flipped_bit_in_a_line_is_noticed(byte: int, bit: int) -> None:
     encoded = bytearray(encode_line(line(note="from the archive"), ROOT)[:-1])
     encoded[byte % len(encoded)] ^= 1 << bit
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"checksum|missing|type"):
         decode_line(bytes(encoded), 0, ROOT)
 
 

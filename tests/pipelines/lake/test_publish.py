@@ -198,6 +198,7 @@ def test_reader_that_holds_the_old_file_keeps_it(published: Path, tmp_path: Path
         assert new.execute("select distinct mark from fct_one").fetchall() == [(2,)]
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.trial("reads_during_publishes")
 def test_readers_see_no_error_and_no_mixture_while_snapshots_are_swapped(
     published: Path, tmp_path: Path, trial_count: Callable[[int], int]

@@ -58,7 +58,7 @@ def test_file_is_named_by_its_bytes_and_holds_the_rows(lake: Lake, candles: Cand
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path, candles: Candles, seed: int, clock) -> None:  # noqa: ANN001
+def test_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path, candles: Candles, seed: int, clock) -> None:
     lake = Lake(tmp_path / "shuffled", clock=clock, code_version="1.0")
     batch = candles(hours=24, refused=5)
     shuffled = RawBatch(
@@ -71,7 +71,7 @@ def test_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path, candles: Cand
     assert first.quarantine_path == second.quarantine_path
 
 
-def test_same_rows_again_add_a_generation_and_share_the_file(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_same_rows_again_add_a_generation_and_share_the_file(lake: Lake, candles: Candles, clock) -> None:
     (first,) = lake.commit([candles()])
     inode = first.path.stat().st_ino
     clock.tick()
@@ -83,7 +83,7 @@ def test_same_rows_again_add_a_generation_and_share_the_file(lake: Lake, candles
     assert len(files_below(lake.root / "raw")) == 1
 
 
-def test_new_generation_replaces_and_destroys_nothing(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_new_generation_replaces_and_destroys_nothing(lake: Lake, candles: Candles, clock) -> None:
     (first,) = lake.commit([candles(close=100.0)])
     between = clock.tick()
     clock.tick()
@@ -99,7 +99,7 @@ def test_new_generation_replaces_and_destroys_nothing(lake: Lake, candles: Candl
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["a", "b", "out"]), st.integers(0, 3)), max_size=12))
 def test_current_and_outages_agree_with_a_plain_replay(
     tmp_path_factory: pytest.TempPathFactory, candles: Candles, steps
-) -> None:  # noqa: ANN001
+) -> None:
     """At every instant: the last commit per key is current, and an outage is open exactly where nothing came after it."""
 
     class Hand:
@@ -129,7 +129,7 @@ def test_current_and_outages_agree_with_a_plain_replay(
         assert {g.key for g in lake.outages(as_of)} == {k for k, w in last.items() if w == "unreachable"}
 
 
-def test_clock_that_goes_back_does_not_disorder_the_commits(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_clock_that_goes_back_does_not_disorder_the_commits(lake: Lake, candles: Candles, clock) -> None:
     (first,) = lake.commit([candles(close=100.0)])
     clock.tick(hours=-5)
     (second,) = lake.commit([candles(close=101.0)])
@@ -158,7 +158,7 @@ def test_venue_that_had_nothing_is_a_commit_of_no_rows(lake: Lake, candles: Cand
     assert lake.current() == [generation]
 
 
-def test_outage_never_replaces_rows_and_ends_with_the_next_commit(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_outage_never_replaces_rows_and_ends_with_the_next_commit(lake: Lake, candles: Candles, clock) -> None:
     (first,) = lake.commit([candles()])
     outage = lake.record_outage(KEY, "geoblocked", "451\nfrom the venue")
     assert (outage.status, outage.path, outage.sha256, outage.rows_count) == ("geoblocked", None, None, 0)
@@ -243,7 +243,7 @@ def spoil(column: str, value: pl.Expr) -> Callable[[RawBatch], RawBatch]:
         (lambda b: RawBatch(b.key, b.rows, b.rejected.drop("reason")), "refused rows"),
     ],
 )
-def test_rows_that_break_their_table_do_not_land(lake: Lake, candles: Candles, spoiled, said: str) -> None:  # noqa: ANN001
+def test_rows_that_break_their_table_do_not_land(lake: Lake, candles: Candles, spoiled, said: str) -> None:
     good, other = candles(day=date(2026, 1, 2)), candles(day=date(2026, 1, 3))
     with pytest.raises(LandingRefused, match=said) as caught:
         lake.commit([good, spoiled(candles()), other])
@@ -258,7 +258,7 @@ def test_same_keys_under_two_sources_land_side_by_side(lake: Lake, candles: Cand
     assert len(lake.current()) == 2
 
 
-def test_lake_can_be_moved(lake: Lake, candles: Candles, tmp_path: Path, clock) -> None:  # noqa: ANN001
+def test_lake_can_be_moved(lake: Lake, candles: Candles, tmp_path: Path, clock) -> None:
     lake.commit([candles(refused=1)])
     assert str(tmp_path).encode() not in (lake.root / "manifest.jsonl").read_bytes()
     moved = shutil.move(lake.root, tmp_path / "elsewhere")
@@ -293,7 +293,7 @@ def test_payload_is_kept_once_and_packed_the_same_way(lake: Lake) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_flip_in_any_file_is_found(
     tmp_path_factory: pytest.TempPathFactory, candles: Candles, clock, data: st.DataObject
-) -> None:  # noqa: ANN001
+) -> None:
     root = tmp_path_factory.getbasetemp() / "flips"
     if not root.exists():
         full = Lake(root, clock=clock, code_version="1.0")
@@ -410,7 +410,7 @@ def test_commit_syncs_before_it_tells(lake: Lake, candles: Candles, monkeypatch:
     assert [x for x in said if x in wanted] == wanted
 
 
-def test_sweep_removes_what_a_stopped_writer_left_and_nothing_else(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_sweep_removes_what_a_stopped_writer_left_and_nothing_else(lake: Lake, candles: Candles, clock) -> None:
     kept_payload = lake.save_payload(b"named", "GET /a")
     lake.commit([candles(close=100.0, refused=1, payloads=(kept_payload,))])
     clock.tick()
@@ -433,7 +433,7 @@ def test_sweep_removes_what_a_stopped_writer_left_and_nothing_else(lake: Lake, c
     assert lake.verify() == []
 
 
-def test_sweep_removes_nothing_where_the_manifest_is_damaged(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_sweep_removes_nothing_where_the_manifest_is_damaged(lake: Lake, candles: Candles, clock) -> None:
     lake.commit([candles()])
     path = lake.root / "manifest.jsonl"
     path.write_bytes(path.read_bytes().replace(b"binance", b"bonance", 1))
@@ -443,7 +443,7 @@ def test_sweep_removes_nothing_where_the_manifest_is_damaged(lake: Lake, candles
     assert files_below(lake.root / "raw") == there
 
 
-def test_writers_wait_for_each_other_and_lose_nothing(lake: Lake, candles: Candles, clock) -> None:  # noqa: ANN001
+def test_writers_wait_for_each_other_and_lose_nothing(lake: Lake, candles: Candles, clock) -> None:
     def write(venue: str) -> None:
         own = Lake(lake.root, clock=clock, code_version="1.0")
         for i in range(5):

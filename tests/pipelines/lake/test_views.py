@@ -103,7 +103,7 @@ def test_relations_have_the_same_types_empty_and_filled(
 
 def test_all_venues_and_sources_stand_together_with_their_lineage(
     con: duckdb.DuckDBPyConnection, lake: Lake, candles: Candles, clock
-) -> None:  # noqa: ANN001
+) -> None:
     lake.commit([candles(refused=2), candles(source="archive", close=50.0)])
     later = clock.tick()
     lake.commit([candles(venue="bybit", day=date(2026, 1, 2), is_synthetic=True, refused=1)])
@@ -137,7 +137,7 @@ def test_all_venues_and_sources_stand_together_with_their_lineage(
 
 def test_views_show_the_current_generation_or_the_one_of_an_instant(
     con: duckdb.DuckDBPyConnection, lake: Lake, candles: Candles, clock
-) -> None:  # noqa: ANN001
+) -> None:
     lake.commit([candles(close=100.0)])
     then = clock.now()
     clock.tick()
@@ -155,7 +155,7 @@ def test_views_show_the_current_generation_or_the_one_of_an_instant(
 
 def test_hash_says_what_is_there_and_not_when_it_came(
     con: duckdb.DuckDBPyConnection, lake: Lake, candles: Candles, clock, tmp_path: Path
-) -> None:  # noqa: ANN001
+) -> None:
     batches = [candles(), candles(venue="bybit", refused=1)]
     outage = RawKey("candles", "okx", "ccxt", date(2026, 1, 1))
     lake.commit(batches)
@@ -245,7 +245,7 @@ def test_damaged_file_stops_before_any_view(
 @pytest.mark.parametrize("folder", ["data[1]", "what?", "star*", "it's", 'quo"te', "a b", "币", "$1", "%s", "{x}"])
 def test_any_folder_name_will_do(
     con: duckdb.DuckDBPyConnection, candles: Candles, clock, tmp_path: Path, folder: str
-) -> None:  # noqa: ANN001
+) -> None:
     # A neighbour that a pattern would also match must not be read.
     for name in (folder, "data1", "what1", "starry"):
         close = 100.0 if name == folder else 666.0

@@ -67,7 +67,13 @@ def test_open_interest_has_the_documented_shape(sandbox: Sandbox) -> None:
 
 def test_depth_has_the_documented_shape(sandbox: Sandbox) -> None:
     body = _get(sandbox, "/fapi/v1/depth", symbol="SOLUSDT", limit=5).json()
-    assert {k: type(v) for k, v in body.items()} == {"lastUpdateId": int, "E": int, "T": int, "bids": list, "asks": list}
+    assert {k: type(v) for k, v in body.items()} == {
+        "lastUpdateId": int,
+        "E": int,
+        "T": int,
+        "bids": list,
+        "asks": list,
+    }
     assert len(body["bids"]) == len(body["asks"]) == 5
     assert all(len(level) == 2 and all(map(_is_number_text, level)) for level in body["bids"] + body["asks"])
     assert float(body["bids"][0][0]) < float(body["asks"][0][0])

@@ -69,9 +69,7 @@ def test_assets_move_together(world: World) -> None:
     assert np.all(np.corrcoef(returns)[np.triu_indices(3, 1)] > 0.4)
 
 
-@pytest.mark.parametrize(
-    ("asset", "shallow", "deep"), [("BTC", 0.09, 0.18), ("ETH", 0.15, 0.27), ("SOL", 0.23, 0.40)]
-)
+@pytest.mark.parametrize(("asset", "shallow", "deep"), [("BTC", 0.09, 0.18), ("ETH", 0.15, 0.27), ("SOL", 0.23, 0.40)])
 def test_crash_falls_as_far_as_promised_and_partly_recovers(asset: str, shallow: float, deep: float) -> None:
     for seed in range(3):
         world = World(seed, CRASH - timedelta(days=3), 6, assets=(asset,), crash_day=CRASH)

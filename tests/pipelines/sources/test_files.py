@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -722,6 +723,14 @@ def mutated(rng: random.Random, text: bytes) -> bytes:
     return text
 
 
+def attempt(lake: Lake, folder: Path, mapping: Mapping) -> ImportSummary | ImportRefused:
+    try:
+        return run(lake, folder, mapping)
+    except ImportRefused as refusal:
+        return refusal
+
+
+@pytest.mark.timeout(7200)
 @pytest.mark.trial("mutated_csv_imports")
 def test_mutated_files_are_refused_or_counted_to_the_last_row(
     tmp_path: Path, trial_count: Callable[[int], int]
@@ -731,22 +740,48 @@ def test_mutated_files_are_refused_or_counted_to_the_last_row(
     refused = 0
     for seed in range(trial_count(10_000)):
         body = mutated(random.Random(seed), good)
-        lake = Lake(tmp_path / str(seed) / "lake", clock=CLOCK, code_version="1.0")
-        write(tmp_path / str(seed) / "in", "a.csv", body)
-        try:
-            summary = run(lake, tmp_path / str(seed) / "in")
-        except ImportRefused as refusal:
+        place = tmp_path / str(seed)
+        lake = Lake(place / "lake", clock=CLOCK, code_version="1.0")
+        write(place / "in", "a.csv", body)
+        outcome = attempt(lake, place / "in", CANDLES)
+        if isinstance(outcome, ImportRefused):
             refused += 1
-            assert str(refusal).isprintable(), seed
+            assert str(outcome).isprintable(), seed
             assert lake.position == -1, seed
-            continue
-        lines = [x for x in body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n") if x]
-        assert summary.rows_read == len(lines) - 1, seed
-        current = lake.current()
-        assert sum(g.rows_count for g in current) == summary.landed, seed
-        assert sum(g.quarantined_rows_count for g in current) == summary.quarantined_rows, seed
-        for row in refused_rows(lake):
-            assert row["reason"], seed
-            assert row["field"], seed
-            assert row["record"]["file"] == "a.csv", seed
+        else:
+            lines = [x for x in body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n") if x]
+            assert outcome.rows_read == len(lines) - 1, seed
+            current = lake.current()
+            assert sum(g.rows_count for g in current) == outcome.landed, seed
+            assert sum(g.quarantined_rows_count for g in current) == outcome.quarantined_rows, seed
+            for row in refused_rows(lake):
+                assert row["reason"], seed
+                assert row["field"], seed
+                assert row["record"]["file"] == "a.csv", seed
+        shutil.rmtree(place)
     assert 0 < refused < trial_count(10_000)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.trial("damaged_parquet_imports")
+def test_damaged_parquet_is_refused_or_counted(tmp_path: Path, trial_count: Callable[[int], int]) -> None:
+    """Flips and cuts anywhere in a Parquet file: never a traceback, never a row without a verdict."""
+    mapping = mapping_of(candle_rule(files="a.parquet", format="parquet"))
+    refused = 0
+    for seed in range(trial_count(2_000)):
+        rng = random.Random(seed)
+        body = bytearray(PARQUET)
+        for _ in range(rng.randint(1, 3)):
+            body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        if rng.random() < 0.2:
+            body = body[: rng.randrange(len(body))]
+        place = tmp_path / str(seed)
+        lake = Lake(place / "lake", clock=CLOCK, code_version="1.0")
+        write(place / "in", "a.parquet", bytes(body))
+        outcome = attempt(lake, place / "in", mapping)
+        if isinstance(outcome, ImportRefused):
+            refused += 1
+            assert str(outcome).isprintable(), seed
+            assert lake.position == -1, seed
+        shutil.rmtree(place)
+    assert refused > 0

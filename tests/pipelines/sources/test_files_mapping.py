@@ -140,7 +140,7 @@ def test_wrong_mapping_is_refused_in_one_line(written: Callable[[str], Path], ol
     ],
 )
 def test_file_that_is_no_mapping_is_refused(written: Callable[[str], Path], text: str, said: str) -> None:
-    with pytest.raises(MappingError, match="mine.yml") as caught:
+    with pytest.raises(MappingError, match=r"mine\.yml") as caught:
         load_mapping(written(text))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)

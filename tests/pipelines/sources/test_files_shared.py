@@ -74,7 +74,7 @@ def test_okx_contracts_become_coins(imported: tuple[Lake, dict[str, ImportSummar
         held = dict(interest.filter(pl.col("asset") == asset).select("venue", "open_interest_usd").rows())
         assert 0.05 < held["okx"] / held["binance"] < 2
     basis = rows_of(imported[0], "open_interest").group_by("venue").agg(pl.col("open_interest_basis").unique()).rows()
-    assert {v: b for v, b in basis} == {
+    assert dict(basis) == {
         v: ["two_sided"] if v == "bybit" else ["one_sided"]
         for v in ("binance", "bybit", "okx", "hyperliquid", "lighter", "dydx", "kraken")
     }

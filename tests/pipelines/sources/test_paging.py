@@ -100,7 +100,9 @@ def _case(kind: str, seed: int) -> tuple[Server, Range, list[int]]:
         limit = max(limit, 2 * floor_hours)
     start, end = BASE, BASE + hours * HOUR
     truth = [t for t in times if start <= t < end]
-    late = frozenset(int(t) for t in rng.choice(truth, size=min(3, len(truth)), replace=False)) if truth else frozenset()
+    late = (
+        frozenset(int(t) for t in rng.choice(truth, size=min(3, len(truth)), replace=False)) if truth else frozenset()
+    )
     server = Server(
         kind,
         times,
@@ -124,9 +126,7 @@ def test_fetch_range_has_no_gap_and_no_duplicate(kind: str, trial_count: Callabl
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "old_since"])
-def test_fetch_range_is_complete_or_raises_where_until_is_ignored(
-    kind: str, trial_count: Callable[[int], int]
-) -> None:
+def test_fetch_range_is_complete_or_raises_where_until_is_ignored(kind: str, trial_count: Callable[[int], int]) -> None:
     for seed in range(trial_count(1000)):
         server, wanted, truth = _case(kind, seed)
         server.honours_until = False

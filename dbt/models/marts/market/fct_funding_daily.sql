@@ -60,15 +60,23 @@ days as (
 ),
 
 -- Each day beside its 30 previous UTC days, so that the sums run in the order of days.
+past_days as (
+    select
+        asset,
+        funding_date_utc,
+        median_funding_8h_frac,
+        unnest(range(1, 31)) as days_ago
+    from days
+),
+
 month as (
     select
         d.asset,
         d.funding_date_utc,
-        {{ z_score('d.median_funding_8h_frac', 'past.median_funding_8h_frac', 'past.funding_date_utc') }} as funding_z_x
+        {{ z_score('d.median_funding_8h_frac', 'p.median_funding_8h_frac', 'p.funding_date_utc') }} as funding_z_x
     from days as d
-    cross join (select unnest(range(1, 31)) as days) as ago
-    inner join days as past
-        on d.asset = past.asset and d.funding_date_utc - cast(ago.days as integer) = past.funding_date_utc
+    inner join past_days as p
+        on d.asset = p.asset and d.funding_date_utc = p.funding_date_utc + cast(p.days_ago as integer)
     group by d.asset, d.funding_date_utc, d.median_funding_8h_frac
 )
 

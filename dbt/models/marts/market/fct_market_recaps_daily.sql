@@ -44,20 +44,31 @@ days as (
     group by asset, recap_date_utc
 ),
 
--- Each day beside itself (0) and its 30 previous UTC days, so that every sum runs in the order of days.
+-- Each day beside itself (0 days ago) and its 30 previous UTC days, so that every sum runs in the order of days.
+past_days as (
+    select
+        asset,
+        recap_date_utc,
+        high_quote,
+        volume_usd,
+        downside_cross_x,
+        downside_square_x,
+        downside_hours_count,
+        unnest(range(0, 31)) as days_ago
+    from days
+),
+
 month as (
     select
         d.asset,
         d.recap_date_utc,
-        max(past.high_quote) filter (where ago.days < 30) as high_30d_quote,
-        sum(past.downside_cross_x order by past.recap_date_utc) filter (where ago.days < 30) as cross_30d_x,
-        sum(past.downside_square_x order by past.recap_date_utc) filter (where ago.days < 30) as square_30d_x,
-        sum(past.downside_hours_count) filter (where ago.days < 30) as downside_hours_count, -- exact: whole numbers
-        {{ z_score('d.volume_usd', 'past.volume_usd', 'past.recap_date_utc', 'ago.days > 0') }} as volume_z_x
+        max(p.high_quote) filter (where p.days_ago < 30) as high_30d_quote,
+        sum(p.downside_cross_x order by p.recap_date_utc) filter (where p.days_ago < 30) as cross_30d_x,
+        sum(p.downside_square_x order by p.recap_date_utc) filter (where p.days_ago < 30) as square_30d_x,
+        sum(p.downside_hours_count) filter (where p.days_ago < 30) as downside_hours_count, -- exact: whole numbers
+        {{ z_score('d.volume_usd', 'p.volume_usd', 'p.recap_date_utc', 'p.days_ago > 0') }} as volume_z_x
     from days as d
-    cross join (select unnest(range(0, 31)) as days) as ago
-    inner join days as past
-        on d.asset = past.asset and d.recap_date_utc - cast(ago.days as integer) = past.recap_date_utc
+    inner join past_days as p on d.asset = p.asset and d.recap_date_utc = p.recap_date_utc + cast(p.days_ago as integer)
     group by d.asset, d.recap_date_utc, d.volume_usd
 ),
 

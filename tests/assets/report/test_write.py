@@ -1,0 +1,222 @@
+"""Files of a day: the same bytes every time, cut to the day, and never half of them in sight."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assets.report import write
+from assets.report.write import heal, write_report
+from quality.schemas.marts import MARTS
+from quality.units import sql_type_of
+
+SHA = "ab" * 32
+
+
+class DiskFull(OSError):
+    """The fault that the failpoints raise."""
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _rows(path: Path, order: str) -> list[tuple]:
+    return duckdb.connect().read_parquet(str(path)).order(order).fetchall()
+
+
+def test_writes_page_json_and_every_mart(marts, day, tmp_path):
+    files = write_report(marts, day, tmp_path / "reports", input_sha256=SHA)
+    folder = tmp_path / "reports" / "2025-10-10"
+    assert files.html == folder / "report.html"
+    assert files.html_zh == folder / "report.zh.html"
+    assert files.json == folder / "report.json"
+    assert set(files.tables) == set(MARTS)
+    assert set(_hashes(folder)) == {"report.html", "report.zh.html", "report.json"} | {
+        f"tables/{n}.parquet" for n in MARTS
+    }
+    assert [p.name for p in (tmp_path / "reports").iterdir()] == ["2025-10-10"]
+
+
+def test_same_marts_give_the_same_bytes_on_any_thread_count_and_order(make_marts, day, tmp_path):
+    seen = []
+    for threads, seed in ((1, None), (2, 7), (8, 11)):
+        con = make_marts(threads=threads, shuffle_seed=seed)
+        for turn in range(2):
+            write_report(con, day, tmp_path / f"{threads}-{turn}", input_sha256=SHA)
+            seen.append(_hashes(tmp_path / f"{threads}-{turn}"))
+    assert all(hashes == seen[0] for hashes in seen[1:])
+
+
+def test_export_of_many_rows_is_the_same_bytes_on_any_thread_count(make_marts, day, tmp_path):
+    """More than one row group, so that threads have something to race for."""
+    seen = set()
+    for threads in (1, 2, 8):
+        con = make_marts(("BTC",), threads=threads)
+        con.execute(
+            "insert into marts.fct_funding_rates by name select 'i' || (i * 7919 % 300000) as instrument_id, 'v' as venue,"
+            " 'BTC' as asset, timestamp '2025-10-10 08:00:00' as settled_at_utc, timestamp '2025-10-10 08:00:00' as occurred_at_utc,"
+            " random() * 0 + i / 3 as funding_rate_frac, 'unknown' as interval_origin, 'x' as source, false as is_synthetic"
+            " from range(300000) as r(i)"
+        )
+        path = tmp_path / f"{threads}.parquet"
+        write.export_mart(con, "fct_funding_rates", day, path)
+        seen.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(seen) == 1
+
+
+def test_tables_have_the_columns_and_types_of_the_contract(marts, day, tmp_path):
+    files = write_report(marts, day, tmp_path, input_sha256=SHA)
+    for name, path in files.tables.items():
+        relation = duckdb.connect().read_parquet(str(path))
+        assert tuple(relation.columns) == MARTS[name].columns
+        for column, found in zip(relation.columns, relation.types, strict=True):
+            assert str(found) == (sql_type_of(column) or "VARCHAR")
+
+
+def test_tables_are_cut_to_the_day_and_ordered_by_grain(make_marts, insert, day, tmp_path):
+    con = make_marts()
+    for hour in (-1, 0, 23, 24):
+        at = datetime(2025, 10, 10) + timedelta(hours=hour)
+        insert(con, "fct_depth_hourly", instrument_id="edge", interval_start_utc=at, band_bps=100.0)
+    for back in (0, 399, 400):
+        insert(con, "fct_sentiment_daily", index_name="edge", sentiment_date_utc=day - timedelta(days=back))
+    files = write_report(con, day, tmp_path, input_sha256=SHA)
+    candles = _rows(files.tables["fct_candles_hourly"], "interval_start_utc")
+    assert len(candles) == 1
+    edge = duckdb.connect().read_parquet(str(files.tables["fct_depth_hourly"])).filter("instrument_id = 'edge'")
+    assert [row[0].hour for row in edge.select("interval_start_utc").fetchall()] == [0, 23]
+    slow = duckdb.connect().read_parquet(str(files.tables["fct_sentiment_daily"])).filter("index_name = 'edge'")
+    assert [row[0] for row in slow.select("sentiment_date_utc").fetchall()] == [day - timedelta(days=399), day]
+    prices = (
+        duckdb.connect()
+        .read_parquet(str(files.tables["fct_prices_hourly"]))
+        .select("asset, interval_start_utc")
+        .fetchall()
+    )
+    assert prices == sorted(prices)
+    assert len(prices) == 2 * 23
+
+
+def test_tables_of_an_empty_day_are_typed_and_empty(empty_marts, day, tmp_path):
+    files = write_report(empty_marts, day, tmp_path, input_sha256="")
+    relation = duckdb.connect().read_parquet(str(files.tables["fct_funding_daily"]))
+    assert relation.fetchall() == []
+    assert tuple(relation.columns) == MARTS["fct_funding_daily"].columns
+
+
+def test_hostile_names_round_trip_through_parquet(make_marts, hostile_names, day, tmp_path):
+    files = write_report(make_marts(hostile_names), day, tmp_path, input_sha256=SHA)
+    found = duckdb.connect().read_parquet(str(files.tables["dim_assets"])).select("asset").fetchall()
+    assert {row[0] for row in found} == set(hostile_names)
+
+
+def test_second_report_replaces_the_first(make_marts, day, tmp_path):
+    con = make_marts()
+    first = write_report(con, day, tmp_path, input_sha256=SHA)
+    before = first.json.read_bytes()
+    (first.html.parent / "left.txt").write_text("from an older version")
+    con.execute("update marts.fct_market_recaps_daily set close_quote = ?", [Decimal(77)])
+    second = write_report(con, day, tmp_path, input_sha256=SHA)
+    assert second.json.read_bytes() != before
+    assert not (second.html.parent / "left.txt").exists()
+
+
+STEPS = (
+    "mkdir",
+    "export_mart",
+    "report_html",
+    "report_json",
+    "_sync",
+    "rename-1",
+    "rename-2",
+    "_sync_folder",
+    "rmtree",
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("has_old", [True, False])
+def test_crash_at_any_step_leaves_the_old_or_the_new_report(make_marts, day, tmp_path, monkeypatch, step, has_old):
+    con = make_marts(("BTC",))
+    folder = tmp_path / "reports"
+    reference = tmp_path / "reference"
+    write_report(con, day, reference / "old", input_sha256=SHA)
+    old = _hashes(reference / "old" / day.isoformat())
+    if has_old:
+        write_report(con, day, folder, input_sha256=SHA)
+    con.execute("update marts.fct_market_recaps_daily set close_quote = ?", [Decimal(77)])
+    write_report(con, day, reference / "new", input_sha256=SHA)
+    new = _hashes(reference / "new" / day.isoformat())
+    with monkeypatch.context() as broken:
+        _break(broken, step)
+        with contextlib.suppress(DiskFull):
+            write_report(con, day, folder, input_sha256=SHA)
+    final = folder / day.isoformat()
+    if final.exists():
+        assert _hashes(final) in (old, new), "half of a report is in sight"
+    heal(folder)
+    hidden = [p.name for p in folder.iterdir() if p.name.startswith(".")]
+    assert hidden == []
+    if has_old:
+        assert _hashes(final) in (old, new)
+    write_report(con, day, folder, input_sha256=SHA)
+    assert _hashes(final) == new
+
+
+def _break(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def fail(*_args, **_kwargs):
+        raise DiskFull
+
+    if step == "rmtree":
+        monkeypatch.setattr(write.shutil, "rmtree", fail)
+    elif step == "mkdir":
+        monkeypatch.setattr(Path, "mkdir", fail)
+    elif step.startswith("rename"):
+        real, calls = Path.rename, []
+
+        def rename(self, target):
+            calls.append(target)
+            if len(calls) == int(step[-1]):
+                fail()
+            return real(self, target)
+
+        monkeypatch.setattr(Path, "rename", rename)
+    else:
+        monkeypatch.setattr(write, step, fail)
+
+
+def test_heal_leaves_other_days_and_other_files_alone(tmp_path):
+    other = tmp_path / "2025-10-09"
+    other.mkdir()
+    (other / "report.json").write_text("{}")
+    (tmp_path / ".keep").write_text("")
+    (tmp_path / ".2025-10-10.new").mkdir()
+    heal(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".keep", "2025-10-09"]
+
+
+def test_fault_of_a_mart_leaves_the_old_report(make_marts, day, tmp_path):
+    con = make_marts(("BTC",))
+    files = write_report(con, day, tmp_path, input_sha256=SHA)
+    before = _hashes(tmp_path)
+    con.execute("drop table marts.fct_funding_daily")
+    with pytest.raises(ValueError, match="fct_funding_daily"):
+        write_report(con, day, tmp_path, input_sha256=SHA)
+    assert _hashes(tmp_path) == before
+    assert files.html.exists()
+
+
+def test_day_without_records_between_days_is_written_too(make_marts, tmp_path):
+    files = write_report(make_marts(), date(2025, 12, 1), tmp_path, input_sha256=SHA)
+    assert files.html.parent.name == "2025-12-01"
