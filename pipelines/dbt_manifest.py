@@ -54,7 +54,8 @@ def ensure_manifest(folder: Path = DBT_FOLDER) -> Path:
             return manifest
         environment = {
             **os.environ,
-            "LOWTIDE_WAREHOUSE": ":memory:",
+            # Never opened by a parse, but its stem becomes the database's name in the manifest, as in every home.
+            "LOWTIDE_WAREHOUSE": str(target / "warehouse.duckdb"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
         done = subprocess.run(  # noqa: S603 - our own interpreter and folder

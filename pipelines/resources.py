@@ -156,7 +156,7 @@ def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     os.environ["LOWTIDE_DUCKDB_THREADS"] = str(warehouse.threads)
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
     # The dbt beside our own interpreter, whatever the PATH says.
-    executable = Path(sys.executable).with_name("dbt")
+    executable = Path(sys.executable).with_name("lowtide-dbt")
     return DbtCliResource(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=str(executable))
 
 

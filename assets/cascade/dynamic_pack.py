@@ -74,10 +74,10 @@ def check_policy(i: int, policy: Policy) -> None:
     scale = policy.depth_scale_x
     _within(f"{at}.depth_scale_x", scale, math.isfinite(scale) and scale > 0, "must be finite and above 0")
     _within(f"{at}.breaker_move_frac", move, 0 < move < 1, "must be inside (0, 1)")
-    window, halt = policy.breaker_window_steps, policy.breaker_halt_steps
-    _within(f"{at}.breaker_window_steps", window, window >= 1, "at least 1 step")
-    _within(f"{at}.breaker_halt_steps", halt, halt >= 0, "must not be negative; 0 is no breaker")
-    _within(f"{at}.twap_steps", policy.twap_steps, policy.twap_steps >= 1, "at least 1 step; 1 is the mark itself")
+    for name, least in (("breaker_window_steps", 1), ("breaker_halt_steps", 0), ("twap_steps", 1)):
+        steps = getattr(policy, name)
+        is_good = isinstance(steps, int | np.integer) and bool(steps >= least)
+        _within(f"{at}.{name}", steps, is_good, f"must be a whole number of steps, at least {least}")
     _within(f"{at}.adl_share_frac", policy.adl_share_frac, 0 <= policy.adl_share_frac <= 1, "must be inside [0, 1]")
 
 
@@ -191,21 +191,22 @@ def _refuse_lots(name: str, lots: I64, before: float = 0.0) -> None:
 
 @dataclass(frozen=True)
 class _Side:
-    """One side under one cap, in the order of bins: signed triggers, lots, openings by place, dropped lots."""
+    """One side under one cap, in the order of bins: signed triggers, lots, openings by place; dropped lots of bins, of openings."""
 
     trigger: F64
     lots: I64
     open_step: I64
     open_place: I64
     open_lots: I64
-    dropped_lots: int
+    dropped_lots: list[int]
 
 
 @dataclass(frozen=True)
 class Packed:
     """Validated markets x policies as flat arrays: cell ``market * n_policies + policy``.
 
-    Field names and shapes are those of the kernels' tuples; `dropped_lots` is int64[n_cells, 2].
+    Field names and shapes are those of the kernels' tuples; `dropped_lots` is int64[n_cells, 2, 2]:
+    by side, of bins and of openings.
     """
 
     n_markets: int
@@ -276,7 +277,7 @@ class _Pack:
         self.closures: list[F64] = []
         self.names: list[list[int]] = []
         self.figures: list[list[float]] = []
-        self.dropped: list[list[int]] = []
+        self.dropped: list[list[list[int]]] = []
 
     def add_market(self, i: int, market: DayMarket, policies: Sequence[Policy], needs_books: bool) -> None:
         at = f"markets[{i}]"
@@ -410,7 +411,7 @@ def _capped(at: str, fuel: SideFuel, direction: float, policy: Policy) -> _Side:
     """Apply a leverage cap and bring the bins into their order, equal prices in the caller's order."""
     triggers, lots, openings = fuel.trigger_ticks, fuel.quantity_lots, fuel.openings
     opened = openings.lots
-    dropped = 0
+    dropped = [0, 0]
     if policy.leverage_cap_x is not None:
         if fuel.leverage_x is None:
             name = "long_fuel" if direction > 0 else "short_fuel"
@@ -423,7 +424,7 @@ def _capped(at: str, fuel: SideFuel, direction: float, policy: Policy) -> _Side:
             is_dropped = is_above & (moved <= 0)
             triggers = np.where(is_above & ~is_dropped, moved, triggers)
         is_shut = is_dropped[openings.bin]
-        dropped = int(lots[is_dropped].sum()) + int(opened[is_shut].sum())
+        dropped = [int(lots[is_dropped].sum()), int(opened[is_shut].sum())]
         lots = np.where(is_dropped, 0, lots)
         opened = np.where(is_shut, 0, opened)
     order = np.argsort(-direction * triggers, kind="stable")

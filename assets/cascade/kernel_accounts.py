@@ -26,7 +26,9 @@ I32 = npt.NDArray[np.int32]
 U64 = npt.NDArray[np.uint64]
 B8 = npt.NDArray[np.bool_]
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False, "no_cfunc_wrapper": True}
+# Only compiled loops call these: without doors from Python they compile in half the time.
+_INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
 LEVELS = 256  # one byte of safe distance
 MASK_BITS = 64
@@ -126,7 +128,7 @@ class Rows(NamedTuple):
 # --- the round ------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _judge(ledger: Ledger, i: int, marks: F64) -> tuple[float, float]:
     """Return equity and maintenance of account `i`, each summed over positions in storage order."""
     equity = ledger.collateral[i]
@@ -138,7 +140,7 @@ def _judge(ledger: Ledger, i: int, marks: F64) -> tuple[float, float]:
     return equity, maintenance
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _move_marks(books: Books, shocked: F64, survival: float, scratch: Scratch, rows: Rows, row: int) -> None:
     """Set every mark from the net forced flow and note extremes and exhaustion."""
     for a in range(shocked.shape[0]):
@@ -167,7 +169,7 @@ def _move_marks(books: Books, shocked: F64, survival: float, scratch: Scratch, r
         rows.prices[row, a, HIGHEST] = max(rows.prices[row, a, HIGHEST], mark)
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _add_exactly(partials: F64, count: int, value: float) -> int:
     """Add `value` to an exact sum held as non-overlapping partials of growing size (Shewchuk 1997, as ``math.fsum``)."""
     kept = 0
@@ -185,7 +187,7 @@ def _add_exactly(partials: F64, count: int, value: float) -> int:
     return kept + 1
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _rounded(partials: F64, count: int) -> float:
     """Return the exact sum rounded once, half to even."""
     if count == 0:
@@ -207,7 +209,7 @@ def _rounded(partials: F64, count: int) -> float:
     return high
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _close(
     ledger: Ledger,
     books: Books,
@@ -250,7 +252,7 @@ def _close(
     return n_partials
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _open_row(books: Books, shocked: F64, survival: float, scratch: Scratch, rows: Rows, row: int) -> None:
     """Start a row: first marks with the net flow so far."""
     for a in range(shocked.shape[0]):
@@ -260,7 +262,7 @@ def _open_row(books: Books, shocked: F64, survival: float, scratch: Scratch, row
     _move_marks(books, shocked, survival, scratch, rows, row)
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _stamp(ledger: Ledger, scratch: Scratch, n_found: int, rows: Rows, row: int, is_path: bool) -> None:
     """Note when the accounts of the round died: the step of a path, else the round of the scenario."""
     if rows.died.shape[0] == 0:
@@ -274,7 +276,7 @@ def _stamp(ledger: Ledger, scratch: Scratch, n_found: int, rows: Rows, row: int,
 # --- naive engine: every living account in every round ----------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _find_naive(ledger: Ledger, scratch: Scratch) -> int:
     """Judge every living account; fill `found` and return how many fail."""
     n_found = 0
@@ -318,17 +320,16 @@ def naive_rows(
     """
     for row in range(begin, end):
         if row == begin or not is_path:
-            scratch.is_alive[:] = is_included
+            for i in range(is_included.shape[0]):
+                scratch.is_alive[i] = is_included[i]
             scratch.net[:] = 0
-        n_partials = 0
+        n_partials = np.int64(0)  # a bare 0 would be a type of its own and compile every callee twice
         _open_row(books, shocked[row], survival[row], scratch, rows, row)
         while True:
             n_found = _find_naive(ledger, scratch)
             if n_found == 0:
                 break
-            n_partials = _close(
-                ledger, books, shocked[row], survival[row], scratch, n_found, n_partials, rows, row
-            )
+            n_partials = _close(ledger, books, shocked[row], survival[row], scratch, n_found, n_partials, rows, row)
             _stamp(ledger, scratch, n_found, rows, row, is_path)
         rows.bad_debt[row] = _rounded(scratch.partials, n_partials)
 
@@ -392,7 +393,7 @@ def survey_accounts(
         level[i] = 0
         if is_indexed and lost > 0.0:
             distance = (equity - maintenance - margin[i]) / lost * (1.0 - MARGIN_FRAC)
-            level[i] = max(0, np.searchsorted(thresholds, distance, side="right") - 1)
+            level[i] = max(0, _count_below(thresholds, distance) - 1)
 
 
 @njit(**_OPTIONS)
@@ -427,11 +428,7 @@ def lay_out(
             sorted_ledger.requirement[k] = ledger.requirement[source]
             k += 1
         sorted_ledger.first_position[s + 1] = k
-        if (
-            block < 0
-            or index.block_level[block] != level[s]
-            or s - index.block_first[block] == BLOCK_ACCOUNTS
-        ):
+        if block < 0 or index.block_level[block] != level[s] or s - index.block_first[block] == BLOCK_ACCOUNTS:
             block += 1
             index.block_first[block] = s
             index.block_level[block] = level[s]
@@ -446,7 +443,7 @@ def lay_out(
     return block + 1
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _count_below(thresholds: F64, move: float) -> int:
     """Return how many levels are not safe for `move`: thresholds below it. A NaN move is safe for none."""
     low = 0
@@ -460,7 +457,7 @@ def _count_below(thresholds: F64, move: float) -> int:
     return low
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _mark_levels(index: Index, marks: F64, watch: Watch) -> int:
     """Fill the masks of assets that moved by more than each level; return the number of levels to look at."""
     watch.down[:] = np.uint64(0)
@@ -485,7 +482,7 @@ def _mark_levels(index: Index, marks: F64, watch: Watch) -> int:
     return top
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _drive(index: Index, marks: F64, watch: Watch) -> float:
     """Return the distance of the marks from the anchor (largest over assets), moving the anchor where it is too far."""
     distance = 0.0
@@ -493,12 +490,13 @@ def _drive(index: Index, marks: F64, watch: Watch) -> float:
         distance = max(distance, abs(marks[a] - watch.anchor[a]) / index.reference[a])
     if distance > ANCHOR_REACH_FRAC:
         watch.travelled[0] += distance
-        watch.anchor[:] = marks
+        for a in range(marks.shape[0]):
+            watch.anchor[a] = marks[a]
         distance = 0.0
     return distance
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _open_block(
     ledger: Ledger, index: Index, block: int, scratch: Scratch, watch: Watch, distance: float, n_found: int
 ) -> int:
@@ -525,14 +523,14 @@ def _open_block(
     return n_found
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -> int:
     """Look at the blocks that the moves may have reached; fill `found` and return how many accounts fail."""
     distance = _drive(index, scratch.marks, watch)
     odometer = watch.travelled[0] + distance
     top = _mark_levels(index, scratch.marks, watch)
     nothing = np.uint64(0)
-    n_found = 0
+    n_found = np.int64(0)
     for block in range(index.blocks_to_level[top]):
         level = index.block_level[block]
         down = watch.down[level] & index.block_long[block]
@@ -553,7 +551,7 @@ def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -
     return n_found
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _undo(index: Index, watch: Watch) -> None:
     """Forget what a replay learnt, at the cost of the blocks that it opened."""
     for o in range(watch.n_opened[0]):
@@ -565,7 +563,8 @@ def _undo(index: Index, watch: Watch) -> None:
             watch.until[i] = -np.inf
     watch.n_opened[0] = 0
     watch.travelled[0] = 0.0
-    watch.anchor[:] = index.reference
+    for a in range(index.reference.shape[0]):
+        watch.anchor[a] = index.reference[a]
 
 
 @njit(**_OPTIONS)
@@ -598,15 +597,13 @@ def masked_rows(
     for row in range(begin, end):
         if row == begin or not is_path:
             scratch.net[:] = 0
-        n_partials = 0
+        n_partials = np.int64(0)  # a bare 0 would be a type of its own and compile every callee twice
         _open_row(books, shocked[row], survival[row], scratch, rows, row)
         while True:
             n_found = _find_masked(ledger, index, scratch, watch)
             if n_found == 0:
                 break
-            n_partials = _close(
-                ledger, books, shocked[row], survival[row], scratch, n_found, n_partials, rows, row
-            )
+            n_partials = _close(ledger, books, shocked[row], survival[row], scratch, n_found, n_partials, rows, row)
             _stamp(ledger, scratch, n_found, rows, row, is_path)
         rows.bad_debt[row] = _rounded(scratch.partials, n_partials)
         if not is_path:

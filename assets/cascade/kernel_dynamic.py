@@ -36,11 +36,10 @@ FORCED, SOLD, NETTED, ADL, NOT_SOLD, UNABSORBED = range(6)
 INITIAL, OPENED, EXCLUDED, ALL_FORCED, CLOSED, REMAINING = range(6)
 # Places of `depth`, float64[5].
 ALPHA, GAMMA, KEEP, LEAST, AT_START = range(5)
-# Columns of `ends`, int64[n_cells, 4], and of `prices`, float64[n_cells, 3], of a counterfactual.
-TROUGH, ITERATIONS, CONVERGED, EXHAUSTED = range(4)
-FIRST_PATH, PREVIOUS_PATH, LAST_PATH = range(3)
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False, "no_cfunc_wrapper": True}
+# A helper lives inside its callers: without a Python wrapper of its own the module compiles in half the time.
+_HELPER: dict[str, Any] = {"nogil": True, "fastmath": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 
 
 class Fuels(NamedTuple):
@@ -108,29 +107,6 @@ class Ledger(NamedTuple):
     balances: I64
 
 
-class Question(NamedTuple):
-    """A counterfactual's limits, and forced orders where they are given: int64[n_cells, 2, n_steps], else int64[0, 2, 0]."""
-
-    reported: I64
-    is_fall: bool
-    max_iterations: int
-    tolerance: float
-
-
-class Lifted(NamedTuple):
-    """What a counterfactual fills, valid up to the trough.
-
-    survivals, factors float64[n_cells, n_steps]; paths float64[n_cells, 3, n_steps], the last one; ends int64[n_cells, 4];
-    prices float64[n_cells, 3], at the trough of the first, the last but one and the last path.
-    """
-
-    survivals: F64
-    factors: F64
-    paths: F64
-    ends: I64
-    prices: F64
-
-
 class Shocks(NamedTuple):
     """Marks without forced orders float64[n_markets, n_shock], of which a market uses its first `steps`, int64[n_markets]."""
 
@@ -149,7 +125,7 @@ class Run(NamedTuple):
 # --- fuel ---------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _begin_day(fuels: Fuels, fuel: int, mark: float, work: Work, balance: I64) -> None:
     """Lay the bins of a set into `work` and exclude those past the mark; the cursor starts behind them."""
     first = fuels.edges[fuel, 0]
@@ -175,31 +151,40 @@ def _begin_day(fuels: Fuels, fuel: int, mark: float, work: Work, balance: I64) -
         balance[side, EXCLUDED] = excluded
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _trigger(
-    fuels: Fuels, fuel: int, side: int, price: float, survival: float, work: Work, balance: I64
-) -> tuple[int, float]:
-    """Empty the bins that a signed price reaches; return forced lots and their signed notional."""
+    fuels: Fuels, fuel: int, low: float, high: float, survival: float, work: Work, balance: I64
+) -> tuple[int, int, float, float]:
+    """Empty the bins that a low (longs) and a high (shorts) reach; return forced lots and notional of both sides."""
     first = fuels.edges[fuel, 0]
-    end = fuels.edges[fuel, side + 1] - first
-    cursor = work.cursor[0, side]
+    long_lots = 0
+    long_value = 0.0
     forced = 0
     notional = 0.0
-    while cursor < end and fuels.trigger[first + cursor] >= price:
-        lots = work.lots[cursor]
-        if lots > 0:
-            live = math.floor(lots * (survival / work.scale[cursor]))
-            forced += live
-            notional += fuels.trigger[first + cursor] * live
-            balance[side, CLOSED] += lots - live
-            work.lots[cursor] = 0
-        cursor += 1
-    work.cursor[0, side] = cursor
-    balance[side, ALL_FORCED] += forced
-    return forced, notional
+    for side in range(2):
+        price = low if side == 0 else -high
+        end = fuels.edges[fuel, side + 1] - first
+        cursor = work.cursor[0, side]
+        forced = 0
+        notional = 0.0
+        while cursor < end and fuels.trigger[first + cursor] >= price:
+            lots = work.lots[cursor]
+            if lots > 0:
+                live = math.floor(lots * (survival / work.scale[cursor]))
+                forced += live
+                notional += fuels.trigger[first + cursor] * live
+                balance[side, CLOSED] += lots - live
+                work.lots[cursor] = 0
+            cursor += 1
+        work.cursor[0, side] = cursor
+        balance[side, ALL_FORCED] += forced
+        if side == 0:
+            long_lots = forced
+            long_value = notional
+    return long_lots, forced, long_value, 0.0 - notional
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _open(fuels: Fuels, fuel: int, step: int, survival: float, work: Work, balance: I64) -> None:
     """Add the openings of a step; an opening before the cursor pulls it back."""
     for side in range(2):
@@ -217,7 +202,7 @@ def _open(fuels: Fuels, fuel: int, step: int, survival: float, work: Work, balan
         work.cursor[1, side] = at
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _end_day(fuels: Fuels, fuel: int, survival: float, work: Work, balance: I64) -> None:
     """Count what is left; the rest of what was not forced has closed."""
     first = fuels.edges[fuel, 0]
@@ -228,7 +213,7 @@ def _end_day(fuels: Fuels, fuel: int, survival: float, work: Work, balance: I64)
             balance[side, CLOSED] += work.lots[k] - live
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _split(flows: I64, step: int, sold_share: float, adl_share: float) -> int:
     """Split the forced lots of a step on both sides, cross them, and return the net flow (purchases positive)."""
     to_sell_long = 0
@@ -250,7 +235,7 @@ def _split(flows: I64, step: int, sold_share: float, adl_share: float) -> int:
     return to_sell_short - to_sell_long
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _sell(flows: I64, step: int, net: int, taken: int) -> None:
     """Write what the book took of the net flow; what it did not take is unabsorbed."""
     flows[0, step, SOLD] = max(0, -taken)
@@ -262,7 +247,7 @@ def _sell(flows: I64, step: int, net: int, taken: int) -> None:
 # --- rules --------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _guard(closes: F64, step: int, n: int, mark: float, latest: float) -> float:
     """Return the mean of the last `n` marks, the newest being `latest`; before the day the mark is `mark`."""
     if n == 1:
@@ -273,7 +258,7 @@ def _guard(closes: F64, step: int, n: int, mark: float, latest: float) -> float:
     return (total + latest) / n
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _breaks(closes: F64, step: int, window: int, move: float, mark: float) -> bool:
     """Say whether the mark moved by `move` or more against `window` steps ago."""
     at = step - window
@@ -284,13 +269,12 @@ def _breaks(closes: F64, step: int, window: int, move: float, mark: float) -> bo
 # --- mode 1 -------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _walk_path(cells: Cells, c: int, fuels: Fuels, path: F64, n_steps: int, work: Work, ledger: Ledger) -> int:
-    """Drive the fuel of cell `c` along a path float64[3, n] (low, high, close); return the number of halted steps."""
+    """Drive the fuel of cell `c` along a path float64[3, >= n_steps] (low, high, close); return the halted steps."""
     names, figures, closure = cells.names[c], cells.figures[c], cells.closures[cells.names[c, MARKET]]
     flows, notional, balance = ledger.flows[c], ledger.notional[c], ledger.balances[c]
     fuel, twap, halt, mark = names[FUEL], names[TWAP], names[HALT], figures[MARK]
-    has_openings = fuels.open_edges[fuel, 2] > fuels.open_edges[fuel, 0]
     _begin_day(fuels, fuel, mark, work, balance)
     survival = 1.0
     to_halt = 0
@@ -303,32 +287,38 @@ def _walk_path(cells: Cells, c: int, fuels: Fuels, path: F64, n_steps: int, work
         else:
             low = _guard(path[2], t, twap, mark, path[0, t])
             high = _guard(path[2], t, twap, mark, path[1, t])
-            long_lots, long_value = _trigger(fuels, fuel, 0, low, survival, work, balance)
-            short_lots, short_value = _trigger(fuels, fuel, 1, -high, survival, work, balance)
-            if long_lots + short_lots > 0:
-                flows[0, t, FORCED] = long_lots
-                flows[1, t, FORCED] = short_lots
+            longs, shorts, long_value, short_value = _trigger(fuels, fuel, low, high, survival, work, balance)
+            if longs + shorts > 0:
+                flows[0, t, FORCED] = longs
+                flows[1, t, FORCED] = shorts
                 notional[0, t] = long_value
-                notional[1, t] = 0.0 - short_value
+                notional[1, t] = short_value
                 net = _split(flows, t, figures[SOLD_SHARE], figures[ADL_SHARE])
                 _sell(flows, t, net, net)
             if halt > 0 and _breaks(path[2], t, names[WINDOW], figures[BREAK_MOVE], mark):
                 to_halt = halt
-        if has_openings:
-            _open(fuels, fuel, t, survival, work, balance)
+        _open(fuels, fuel, t, survival, work, balance)
     _end_day(fuels, fuel, survival, work, balance)
     return halted
 
 
 @njit(**_OPTIONS)
 def walk_paths(
-    cells: Cells, fuels: Fuels, paths: F64, begin: int, end: int, work: Work, ledger: Ledger, halted: I64
+    cells: Cells,
+    fuels: Fuels,
+    paths: F64,
+    n_steps: int,
+    begin: int,
+    end: int,
+    work: Work,
+    ledger: Ledger,
+    halted: I64,
 ) -> None:
-    """Drive cells ``begin .. end`` along their observed paths (mode 1).
+    """Drive cells ``begin .. end`` along the first `n_steps` of their paths (mode 1, and the triggers of mode 2).
 
     Parameters
     ----------
-    paths : float64[n_markets, 3, n_steps]
+    paths : float64[n_markets, 3, >= n_steps]
         Low, high and close in ticks.
     work, ledger : Work, Ledger
         Modified in place.
@@ -336,14 +326,13 @@ def walk_paths(
         Modified in place: number of halted steps.
     """
     for c in range(begin, end):
-        path = paths[cells.names[c, MARKET]]
-        halted[c] = _walk_path(cells, c, fuels, path, path.shape[1], work, ledger)
+        halted[c] = _walk_path(cells, c, fuels, paths[cells.names[c, MARKET]], n_steps, work, ledger)
 
 
 # --- impact and depth ---------------------------------------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _factor(books: Books, bids: int, asks: int, load: float) -> float:
     """Return m(L): the price with the load over the price without it; the last row's where the table has ended."""
     if load == 0.0:
@@ -367,7 +356,7 @@ def _factor(books: Books, bids: int, asks: int, load: float) -> float:
     return float(price + (books.price[low] - price) * ((y - lots) / (books.lots[low] - lots)))
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _next_survival(depth: F64, survival: float, close: float, before: float, flow: int, reference: float) -> float:
     """Return W of the next step: recovered by one step, hit by the last return and the last net flow."""
     hit = depth[ALPHA] * abs(close / before - 1.0) + depth[GAMMA] * (abs(flow) / reference)
@@ -375,7 +364,7 @@ def _next_survival(depth: F64, survival: float, close: float, before: float, flo
     return float(max(depth[LEAST], recovered / (1.0 + hit)))
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _spread(decay: F64, step: int, lots: float, begin: int, end: int, load: F64) -> None:
     """Add the decayed lots of one step to the loads of steps ``begin .. end``; for each load in order of steps."""
     for t in range(begin, end):
@@ -386,122 +375,58 @@ def _spread(decay: F64, step: int, lots: float, begin: int, end: int, load: F64)
 
 
 @njit(**_OPTIONS)
-def _trough(path: F64, is_fall: bool) -> int:
-    """Return the first step of the lowest low, or of the highest high."""
-    best = 0
-    for t in range(1, path.shape[1]):
-        if (path[0, t] < path[0, best]) if is_fall else (path[1, t] > path[1, best]):
-            best = t
-    return best
-
-
-@njit(**_OPTIONS)
-def _lift(impact: Impact, books: Books, names: I64, n: int, observed: F64, work: Work, out: Lifted, c: int) -> float:
-    """Take the impact of `work.net` out of the first `n` observed steps; return the largest change of a factor."""
-    work.load[:n] = 0.0
-    for u in range(n):
-        if work.net[u] != 0:
-            _spread(impact.decay, u, work.net[u] / out.survivals[c, u], u, n, work.load)
-    last_bid = books.lots[books.edges[names[BIDS] + 1] - 1]
-    last_ask = books.lots[books.edges[names[ASKS] + 1] - 1]
-    change = 0.0
-    out.ends[c, EXHAUSTED] = 0
-    for t in range(n):
-        load = work.load[t]
-        if -load > last_bid or load > last_ask:
-            out.ends[c, EXHAUSTED] = 1
-        m = _factor(books, names[BIDS], names[ASKS], load)
-        change = max(change, abs(m / out.factors[c, t] - 1.0))
-        out.factors[c, t] = m
-        for i in range(3):
-            out.paths[c, i, t] = observed[i, t] / m
-    return change
-
-
-@njit(**_OPTIONS)
-def _first_orders(
-    cells: Cells, c: int, fuels: Fuels, observed: F64, n: int, question: Question, work: Work, ledger: Ledger
-) -> None:
-    """Set `work.net` to the net flow of the orders on the observed path: the reported ones, or those it triggers."""
-    flows = ledger.flows[c]
-    if question.reported.shape[0] > 0:
-        for t in range(n):
-            flows[0, t, FORCED] = question.reported[c, 0, t]
-            flows[1, t, FORCED] = question.reported[c, 1, t]
-            work.net[t] = question.reported[c, 1, t] - question.reported[c, 0, t]
-    else:
-        _walk_path(cells, c, fuels, observed, n, work, ledger)
-        for t in range(n):
-            work.net[t] = flows[1, t, SOLD] - flows[0, t, SOLD]
-
-
-@njit(**_OPTIONS)
-def iterate_counterfactuals(
-    cells: Cells,
-    fuels: Fuels,
-    books: Books,
-    paths: F64,
-    impact: Impact,
-    question: Question,
-    begin: int,
-    end: int,
-    work: Work,
-    ledger: Ledger,
-    out: Lifted,
-) -> None:
-    """Take forced impact out of observed paths, trigger again, repeat (mode 2).
+def fill_survivals(mark: float, closes: F64, net: I64, reference: float, depth: F64, survivals: F64) -> None:
+    """Fill W of an observed day.
 
     Parameters
     ----------
-    paths : float64[n_markets, 3, n_steps]
-    work, ledger, out : Work, Ledger, Lifted
-        Modified in place; the ledger ends with the orders whose impact the last path lacks.
+    mark, closes : float, float64[>= n]
+        ``p0`` and observed closes.
+    net : int64[>= n]
+        Net forced flow, purchases positive.
+    reference, depth : float, float64[5]
+    survivals : float64[n]
+        Modified in place.
     """
-    side = 0 if question.is_fall else 1
-    for c in range(begin, end):
-        names, figures = cells.names[c], cells.figures[c]
-        observed = paths[names[MARKET]]
-        trough = _trough(observed, question.is_fall)
-        n = trough + 1
-        out.ends[c, TROUGH] = trough
-        _first_orders(cells, c, fuels, observed, n, question, work, ledger)
-        out.survivals[c, 0] = impact.depth[AT_START]
-        for t in range(1, n):
-            before = observed[2, t - 2] if t >= 2 else figures[MARK]
-            out.survivals[c, t] = _next_survival(
-                impact.depth, out.survivals[c, t - 1], observed[2, t - 1], before, work.net[t - 1], figures[REFERENCE]
-            )
-        out.factors[c, :n] = 1.0
-        last = observed[side, trough]
-        for i in range(1, question.max_iterations + 1):
-            change = _lift(impact, books, names, n, observed, work, out, c)
-            out.prices[c, PREVIOUS_PATH] = last
-            last = out.paths[c, side, trough]
-            if i == 1:
-                out.prices[c, FIRST_PATH] = last
-            out.ends[c, ITERATIONS] = i
-            if change <= question.tolerance or question.reported.shape[0] > 0:
-                out.ends[c, CONVERGED] = 1
-                break
-            if i < question.max_iterations:
-                ledger.flows[c] = 0
-                ledger.notional[c] = 0.0
-                _walk_path(cells, c, fuels, out.paths[c], n, work, ledger)
-                for t in range(n):
-                    work.net[t] = ledger.flows[c, 1, t, SOLD] - ledger.flows[c, 0, t, SOLD]
-        out.prices[c, LAST_PATH] = last
+    survivals[0] = depth[AT_START]
+    for t in range(1, survivals.shape[0]):
+        before = closes[t - 2] if t >= 2 else mark
+        survivals[t] = _next_survival(depth, survivals[t - 1], closes[t - 1], before, net[t - 1], reference)
+
+
+@njit(**_OPTIONS)
+def fill_factors(
+    books: Books, bids: int, asks: int, decay: F64, survivals: F64, net: I64, load: F64, factors: F64
+) -> None:
+    """Fill loads and factors of a row of net flows.
+
+    Parameters
+    ----------
+    decay, survivals : float64[>= n], float64[n]
+    net : int64[>= n]
+    load, factors : float64[>= n], float64[n]
+        Modified in place: L and m(L).
+    """
+    n = survivals.shape[0]
+    load[:n] = 0.0
+    for u in range(n):
+        if net[u] != 0:
+            _spread(decay, u, net[u] / survivals[u], u, n, load)
+    for t in range(n):
+        factors[t] = _factor(books, bids, asks, load[t])
 
 
 # --- mode 3 -------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _room(books: Books, book: int, survival: float, used: float) -> int:
     """Return the lots that a book still takes beyond the load `used` that already presses it."""
-    return int(math.floor(max(0.0, survival * (books.lots[books.edges[book + 1] - 1] - used))))
+    room: int = math.floor(max(0.0, survival * (books.lots[books.edges[book + 1] - 1] - used)))
+    return room
 
 
-@njit(**_OPTIONS)
+@njit(**_HELPER)
 def _step_free(
     cells: Cells, c: int, fuels: Fuels, books: Books, step: int, news: F64, max_rounds: int, work: Work, ledger: Ledger,
     run: Run,
@@ -511,15 +436,14 @@ def _step_free(
     fuel, bids, asks = names[FUEL], names[BIDS], names[ASKS]
     for _ in range(max_rounds):
         price = _guard(marks, step, names[TWAP], figures[MARK], marks[step])
-        long_lots, long_value = _trigger(fuels, fuel, 0, price, news[2], work, ledger.balances[c])
-        short_lots, short_value = _trigger(fuels, fuel, 1, -price, news[2], work, ledger.balances[c])
-        if long_lots + short_lots == 0:
+        longs, shorts, long_value, short_value = _trigger(fuels, fuel, price, price, news[2], work, ledger.balances[c])
+        if longs + shorts == 0:
             break
         run.counts[c, 0] += 1
-        flows[0, step, FORCED] += long_lots
-        flows[1, step, FORCED] += short_lots
+        flows[0, step, FORCED] += longs
+        flows[1, step, FORCED] += shorts
         ledger.notional[c, 0, step] += long_value
-        ledger.notional[c, 1, step] -= short_value
+        ledger.notional[c, 1, step] += short_value
         net = _split(flows, step, figures[SOLD_SHARE], figures[ADL_SHARE])
         if net < 0:
             work.net[step] = -min(-net, _room(books, bids, news[1], -work.load[step]))
@@ -586,4 +510,4 @@ def run_free(
         _end_day(fuels, fuel, news[2], work, ledger.balances[c])
 
 
-KERNELS = (walk_paths, iterate_counterfactuals, run_free)
+KERNELS = (walk_paths, fill_survivals, fill_factors, run_free)

@@ -108,7 +108,7 @@ def _environment(lang: str) -> Environment:
         # Our own SVG: figures and clocks only, the title escaped by the XML writer.
         return Markup(charts.svg(chart, prefix, title))  # noqa: S704
 
-    environment.filters.update(cell=cell, name=name)
+    environment.filters.update(cell=cell, name=name, inert=inert)
     environment.globals.update(
         shown=shown,
         w=words,

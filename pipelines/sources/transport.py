@@ -222,7 +222,8 @@ class Transport:
     def _once(self, ask: Callable[[], Any], url: str) -> Answer:
         import ccxt  # noqa: PLC0415 - takes a second to import
 
-        host = urlsplit(url).netloc
+        parts = urlsplit(url)
+        host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
         self._pass_gate(host, url)
         self._seen.clear()
         with self._gate.turn(host):

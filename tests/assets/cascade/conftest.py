@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
 from quality.schemas.marts import MARTS
@@ -117,9 +118,10 @@ def build_marts() -> Iterator[Callable[..., duckdb.DuckDBPyConnection]]:
             con.execute(f"create table marts.{name} ({columns})")
             shuffled = list((rows or small_world())[name])
             Random(seed).shuffle(shuffled)
-            for row in shuffled:
-                marks = ", ".join("?" for _ in row)
-                con.execute(f"insert into marts.{name} ({', '.join(row)}) values ({marks})", list(row.values()))
+            if shuffled:
+                con.register("incoming", pl.DataFrame(shuffled, infer_schema_length=None))
+                con.execute(f"insert into marts.{name} by name select * from incoming")
+                con.unregister("incoming")
         return con
 
     yield build

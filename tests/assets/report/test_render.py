@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
     @property
     def words(self) -> str:
-        return re.sub(r"\s+", " ", "".join(self.text))
+        return re.sub(r"[ \n\t]+", " ", "".join(self.text))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -32,8 +33,12 @@ def sandbox(world: World) -> Iterator[Sandbox]:
         yield running
 
 
+# One client: building one per request would load the machine's certificates each time.
+CLIENT = httpx.Client(trust_env=False, verify=False)
+
+
 def _get(sandbox: Sandbox, path: str, **query: Any) -> httpx.Response:
-    return httpx.get(sandbox.base_url + path, params=query, trust_env=False)
+    return CLIENT.get(sandbox.base_url + path, params=query)
 
 
 def _is_number_text(value: Any) -> bool:
@@ -191,16 +196,20 @@ def test_every_answer_carries_the_used_weight(world: World) -> None:
         ("page_not_json", 200, None),
     ],
 )
-def test_faults_hit_the_counted_requests_only(world: World, kind: str, status: int, retry_after: str | None) -> None:
+def test_faults_hit_the_counted_requests_only(
+    sandbox: Sandbox, kind: str, status: int, retry_after: str | None
+) -> None:
     rule = Fault(kind, first=2, times=2, path="/fapi/v1/time", retry_after_s=7)  # type: ignore[arg-type]
-    with serve(world, now=NOW, faults=Faults((rule,))) as faulty:
-        _get(faulty, "/fapi/v1/ping")
-        answers = [_get(faulty, "/fapi/v1/time") for _ in range(4)]
+    sandbox.restart(faults=Faults((rule,)))
+    _get(sandbox, "/fapi/v1/ping")
+    answers = [_get(sandbox, "/fapi/v1/time") for _ in range(4)]
+    statuses = [seen.status for seen in sandbox.requests]
+    sandbox.restart()
     assert [a.status_code for a in answers] == [200, status, status, 200]
     assert answers[1].headers.get("Retry-After") == retry_after
-    assert [seen.status for seen in faulty.requests] == [200, 200, status, status, 200]
+    assert statuses == [200, 200, status, status, 200]
     if status == 200:
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(json.JSONDecodeError):
             answers[1].json()
 
 
@@ -228,7 +237,7 @@ def test_serve_refuses_every_host_but_loopback(world: World, host: str) -> None:
 
 
 def test_a_foreign_host_header_is_refused(sandbox: Sandbox) -> None:
-    answer = httpx.get(sandbox.base_url + "/fapi/v1/ping", headers={"Host": "attacker.example"}, trust_env=False)
+    answer = CLIENT.get(sandbox.base_url + "/fapi/v1/ping", headers={"Host": "attacker.example"})
     assert answer.status_code == 400
 
 

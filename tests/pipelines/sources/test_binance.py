@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -177,6 +177,16 @@ def test_the_first_offered_day_is_answered_whole_at_the_edge_of_the_memory(
     assert client.first_offered_day("open_interest") == first
     assert client.open_interest(first).rows.height == 24
     assert client.first_offered_day("candles") is None
+
+
+def test_a_hole_at_the_edge_of_the_memory_is_not_asked_for_beyond_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = int(datetime(2025, 9, 22, tzinfo=UTC).timestamp() * 1000)
+    hole = [first, first + 3_600_000]
+    _malformed(monkeypatch, "open_interest_hist", lambda rows: [r for r in rows if r["timestamp"] not in hole])
+    client, _, _ = _client(sandbox, universe=("SOL",))
+    assert client.open_interest(date(2025, 9, 22)).rows["occurred_at_utc"].dt.hour().to_list() == list(range(2, 24))
 
 
 def test_depth_bands_equal_the_worlds_book_and_unreached_bands_are_missing(

@@ -84,6 +84,13 @@ def test_a_level_on_the_edge_is_inside_and_proves_that_the_band_was_reached() ->
     assert next(b for b in bands if b.band_bps == 200).bid_depth_base is None
 
 
+def test_an_edge_that_binary_numbers_miss_is_still_the_edge() -> None:
+    assert (100.0 - 99.9) / 100.0 < 0.001, "the reason for the slack"
+    _, bands = bands_of([(99.9, 2.0), (99.99, 1.0)], [(100.1, 3.0), (100.01, 1.0)])
+    assert (bands[0].band_bps, bands[0].bid_depth_base, bands[0].ask_depth_base) == (10, 3.0, 4.0)
+    assert (bands[1].bid_depth_base, bands[1].ask_depth_base) == (None, None)
+
+
 def test_a_reached_band_without_levels_is_zero_and_not_missing() -> None:
     _, bands = bands_of([(90.0, 5.0)], [(110.0, 5.0)])
     assert [b.bid_depth_base for b in bands] == [0.0] * len(BANDS_BPS)

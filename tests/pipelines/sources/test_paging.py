@@ -232,6 +232,18 @@ def test_a_server_that_never_advances_is_a_fault_and_not_a_loop() -> None:
     assert stuck.asked < 500
 
 
+def test_a_server_that_skips_what_it_showed_before_cannot_account_for_a_hole() -> None:
+    shown = [*range(-1, 10), *range(20, 30)]
+    answers = [[(BASE + h * HOUR, "x") for h in shown], [(BASE + h * HOUR, "x") for h in range(25, 30)]]
+
+    def page(since: int, until: int, limit: int) -> list[Record]:
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    with pytest.raises(PagingFault) as caught:
+        fetch_range(page, Range(BASE, BASE + 30 * HOUR, HOUR, 50), lambda r: r[0])
+    assert caught.value.reason == "unreachable_hole"
+
+
 def test_a_clean_range_costs_few_requests() -> None:
     times = [BASE + i * HOUR for i in range(-5, 800)]
     server = Server("inclusive", times, cap=1000)

@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 from source_doubles import HandClock, PayloadLake
 
 from assets.ports import SourceOutage
@@ -29,6 +30,12 @@ NOW = datetime(2025, 9, 2, 12, 0)
 @pytest.fixture(scope="module")
 def world() -> World:
     return World(1, date(2025, 9, 1), 2, assets=("SOL",))
+
+
+@pytest.fixture(scope="module")
+def sandbox(world: World) -> Iterator[Sandbox]:
+    with serve(world, now=NOW) as running:
+        yield running
 
 
 class Bench:
@@ -52,66 +59,65 @@ class Bench:
         )
 
     def time(self) -> Any:
-        return self.transport.call(lambda: self.exchange.fapiPublicGetTime(), url=self.url)
+        return self.transport.call(self.exchange.fapiPublicGetTime, url=self.url)
 
 
-@contextmanager
-def _bench(world: World, *rules: Fault, **policy: Any) -> Iterator[tuple[Bench, Sandbox]]:
-    with serve(world, now=NOW, faults=Faults(rules)) as sandbox:
-        yield Bench(sandbox.base_url, HandClock(NOW), **policy), sandbox
+def _bench(sandbox: Sandbox, *rules: Fault, **policy: Any) -> Bench:
+    sandbox.restart(now=NOW, faults=Faults(rules))
+    return Bench(sandbox.base_url, HandClock(NOW), **policy)
 
 
-def test_the_body_is_kept_byte_for_byte_and_named_by_its_hash(world: World) -> None:
-    with _bench(world) as (bench, _):
-        answer = bench.time()
+def test_the_body_is_kept_byte_for_byte_and_named_by_its_hash(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox)
+    answer = bench.time()
     assert answer.payload_sha256 == hashlib.sha256(bench.lake.payloads[answer.payload_sha256]).hexdigest()
     assert bench.lake.payloads[answer.payload_sha256] == b'{"serverTime":1756814400000}'
     assert answer.value == {"serverTime": 1756814400000}
     assert bench.lake.requests == ["GET http://127.0.0.1/fapi/v1/time"]
 
 
-def test_bodies_of_failed_attempts_are_kept_too(world: World) -> None:
-    with _bench(world, Fault("error"), Fault("torn", first=2)) as (bench, _):
-        bench.time()
+def test_bodies_of_failed_attempts_are_kept_too(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox, Fault("error"), Fault("torn", first=2))
+    bench.time()
     assert len(bench.lake.payloads) == 3
 
 
 @pytest.mark.parametrize("kind", ["error", "torn", "page_not_json"])
-def test_passing_failures_are_retried_with_doubling_waits(world: World, kind: Any) -> None:
-    with _bench(world, Fault(kind, times=3)) as (bench, sandbox):
-        assert bench.time().value["serverTime"] > 0
+def test_passing_failures_are_retried_with_doubling_waits(sandbox: Sandbox, kind: Any) -> None:
+    bench = _bench(sandbox, Fault(kind, times=3))
+    assert bench.time().value["serverTime"] > 0
     assert bench.clock.slept == [0.5, 1.0, 2.0]
     assert len(sandbox.requests) == 4
 
 
 @pytest.mark.parametrize("kind", ["error", "torn", "page_not_json"])
-def test_lasting_failures_become_a_venue_error_after_the_last_attempt(world: World, kind: Any) -> None:
-    with _bench(world, Fault(kind, times=99), attempts_count=3) as (bench, sandbox):
-        with pytest.raises(SourceOutage) as caught:
-            bench.time()
+def test_lasting_failures_become_a_venue_error_after_the_last_attempt(sandbox: Sandbox, kind: Any) -> None:
+    bench = _bench(sandbox, Fault(kind, times=99), attempts_count=3)
+    with pytest.raises(SourceOutage) as caught:
+        bench.time()
     assert caught.value.code == "venue_error"
     assert len(sandbox.requests) == 3
     assert "/fapi/v1/time" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_retry_after_of_a_rate_limit_is_waited_out_exactly(world: World) -> None:
-    with _bench(world, Fault("rate_limited", times=2, retry_after_s=17)) as (bench, sandbox):
-        bench.time()
+def test_retry_after_of_a_rate_limit_is_waited_out_exactly(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox, Fault("rate_limited", times=2, retry_after_s=17))
+    bench.time()
     assert bench.clock.slept == [17.0, 17.0]
     assert [s.status for s in sandbox.requests] == [429, 429, 200]
 
 
-def test_a_retry_after_beyond_the_cap_gives_up_and_later_calls_stay_away(world: World) -> None:
-    with _bench(world, Fault("rate_limited", retry_after_s=600), retry_after_cap_s=90.0) as (bench, sandbox):
-        for _ in range(3):
-            with pytest.raises(SourceOutage) as caught:
-                bench.time()
-            assert caught.value.code == "rate_limited"
-        assert (len(sandbox.requests), bench.clock.slept) == (1, [])
-        bench.clock.instant += timedelta(seconds=550)
-        assert bench.time().value["serverTime"] > 0
-        assert bench.clock.slept == [50.0], "the rest of the wait is short enough to wait out"
+def test_a_retry_after_beyond_the_cap_gives_up_and_later_calls_stay_away(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox, Fault("rate_limited", retry_after_s=600), retry_after_cap_s=90.0)
+    for _ in range(3):
+        with pytest.raises(SourceOutage) as caught:
+            bench.time()
+        assert caught.value.code == "rate_limited"
+    assert (len(sandbox.requests), bench.clock.slept) == (1, [])
+    bench.clock.instant += timedelta(seconds=550)
+    assert bench.time().value["serverTime"] > 0
+    assert bench.clock.slept == [50.0], "the rest of the wait is short enough to wait out"
 
 
 def test_a_fixed_clock_does_not_wait_for_ever(world: World) -> None:
@@ -125,30 +131,30 @@ def test_a_fixed_clock_does_not_wait_for_ever(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["banned", "forbidden"])
-def test_nothing_is_asked_inside_a_ban(world: World, kind: Any) -> None:
-    with _bench(world, Fault(kind, retry_after_s=300)) as (bench, sandbox):
-        for _ in range(5):
-            with pytest.raises(SourceOutage) as caught:
-                bench.time()
-            assert caught.value.code == "banned"
-            bench.clock.instant += timedelta(seconds=20)
-        assert (len(sandbox.requests), bench.clock.slept) == (1, [])
-        bench.clock.instant += timedelta(seconds=300)
-        assert bench.time().value["serverTime"] > 0
-
-
-def test_a_geoblock_is_its_own_code_and_is_not_retried(world: World) -> None:
-    with _bench(world, Fault("geoblocked", times=9)) as (bench, sandbox):
+def test_nothing_is_asked_inside_a_ban(sandbox: Sandbox, kind: Any) -> None:
+    bench = _bench(sandbox, Fault(kind, retry_after_s=300))
+    for _ in range(5):
         with pytest.raises(SourceOutage) as caught:
             bench.time()
+        assert caught.value.code == "banned"
+        bench.clock.instant += timedelta(seconds=20)
+    assert (len(sandbox.requests), bench.clock.slept) == (1, [])
+    bench.clock.instant += timedelta(seconds=300)
+    assert bench.time().value["serverTime"] > 0
+
+
+def test_a_geoblock_is_its_own_code_and_is_not_retried(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox, Fault("geoblocked", times=9))
+    with pytest.raises(SourceOutage) as caught:
+        bench.time()
     assert caught.value.code == "geoblocked"
     assert len(sandbox.requests) == 1
 
 
-def test_a_wrong_request_is_a_venue_error_with_the_venues_words(world: World) -> None:
-    with _bench(world) as (bench, sandbox):
-        with pytest.raises(SourceOutage, match="400 -1121: Invalid symbol") as caught:
-            bench.transport.call(lambda: bench.exchange.fapiPublicGetDepth({"symbol": "NOPE"}), url=bench.url)
+def test_a_wrong_request_is_a_venue_error_with_the_venues_words(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox)
+    with pytest.raises(SourceOutage, match="400 -1121: Invalid symbol") as caught:
+        bench.transport.call(lambda: bench.exchange.fapiPublicGetDepth({"symbol": "NOPE"}), url=bench.url)
     assert caught.value.code == "venue_error"
     assert len(sandbox.requests) == 1
 
@@ -175,21 +181,21 @@ def test_a_host_that_never_answers_times_out_as_unreachable() -> None:
     assert caught.value.code == "unreachable"
 
 
-def test_a_parser_that_breaks_on_a_new_shape_is_a_venue_error(world: World) -> None:
-    with _bench(world) as (bench, _):
-        with pytest.raises(SourceOutage, match="shape ccxt cannot parse") as caught:
-            bench.transport.call(lambda: bench.exchange.fapiPublicGetTime()["nope"], url=bench.url)
+def test_a_parser_that_breaks_on_a_new_shape_is_a_venue_error(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox)
+    with pytest.raises(SourceOutage, match="shape ccxt cannot parse") as caught:
+        bench.transport.call(lambda: bench.exchange.fapiPublicGetTime()["nope"], url=bench.url)
     assert caught.value.code == "venue_error"
 
 
-def test_our_own_failures_are_not_called_the_venues(world: World) -> None:
+def test_our_own_failures_are_not_called_the_venues(sandbox: Sandbox) -> None:
     def full(body: bytes, request: str) -> str:
         raise OSError(28, "No space left on device")
 
-    with _bench(world) as (bench, _):
-        bench.lake.save_payload = full  # type: ignore[method-assign]
-        with pytest.raises(OSError, match="No space left"):
-            bench.time()
+    bench = _bench(sandbox)
+    bench.lake.save_payload = full  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="No space left"):
+        bench.time()
 
 
 @pytest.mark.parametrize(
@@ -208,19 +214,21 @@ def test_retry_after_is_seconds_or_a_date(header: str, wait_s: float) -> None:
     assert bench.transport._retry_after_s({"retry-after": header}, 60.0) == wait_s
 
 
-def test_no_secret_of_a_url_reaches_a_message_a_request_or_a_traceback(world: World) -> None:
+@pytest.mark.parametrize("kind", ["error", "geoblocked", "banned", "rate_limited"])
+def test_no_secret_of_a_url_reaches_a_message_a_request_a_file_or_a_traceback(
+    sandbox: Sandbox, tmp_path: Path, kind: Any
+) -> None:
     canary = "c4n4ry"
-    with _bench(world, Fault("error", times=99), attempts_count=2) as (bench, _):
-        with pytest.raises(SourceOutage) as caught:
-            bench.transport.call(
-                lambda: bench.exchange.fapiPublicGetTime({"apiKey": canary, "signature": canary}),
-                url=f"http://user:{canary}@127.0.0.1/fapi/v1/time?token={canary}",
-            )
-    assert canary not in str(caught.value)
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-    assert all(canary not in request for request in bench.lake.requests)
+    sandbox.restart(now=NOW, faults=Faults((Fault(kind, times=99),)))
+    bench = Bench(sandbox.base_url, HandClock(NOW), Gate(tmp_path), attempts_count=2)
+    with pytest.raises(SourceOutage) as caught:
+        bench.transport.call(
+            lambda: bench.exchange.fapiPublicGetTime({"apiKey": canary, "signature": canary}),
+            url=f"http://user:{canary}@127.0.0.1/fapi/v1/time?token={canary}",
+        )
+    assert canary not in "".join(traceback.format_exception(caught.value)) + "".join(bench.lake.requests)
     assert "apiKey=withheld" in bench.lake.requests[0]
+    assert all(canary not in path.name + path.read_text() for path in tmp_path.iterdir())
 
 
 def test_redacted_shows_what_was_asked_and_nothing_else() -> None:
@@ -244,8 +252,13 @@ def test_base_urls_that_would_mix_worlds_or_leak_are_refused(url: str | None, is
 
 @pytest.mark.parametrize(
     ("url", "is_synthetic"),
-    [("http://127.0.0.1:80", True), ("http://[::1]:80/", True), ("http://localhost:1", True)]
-    + [("https://gateway.example.org", False), (None, False)],
+    [
+        ("http://127.0.0.1:80", True),
+        ("http://[::1]:80/", True),
+        ("http://localhost:1", True),
+        ("https://gateway.example.org", False),
+        (None, False),
+    ],
 )
 def test_base_urls_that_are_fit_are_returned(url: str | None, is_synthetic: bool) -> None:
     assert checked_base_url(url, is_synthetic=is_synthetic, source="binance") == url
@@ -261,12 +274,14 @@ def test_a_shared_gate_keeps_other_transports_out_of_a_ban(world: World, tmp_pat
     with serve(world, now=NOW, faults=Faults((Fault("banned", first=5, retry_after_s=300),))) as sandbox:
         benches = [Bench(sandbox.base_url, HandClock(NOW), Gate(tmp_path)) for _ in range(4)]
 
+        codes: list[str] = []
+
         def storm(bench: Bench) -> None:
             for _ in range(10):
                 try:
                     bench.time()
                 except SourceOutage as outage:
-                    assert outage.code == "banned"
+                    codes.append(outage.code)
 
         threads = [threading.Thread(target=storm, args=(bench,)) for bench in benches]
         for thread in threads:
@@ -274,6 +289,25 @@ def test_a_shared_gate_keeps_other_transports_out_of_a_ban(world: World, tmp_pat
         for thread in threads:
             thread.join()
     assert [s.status for s in sandbox.requests] == [200] * 4 + [418]
+    assert codes == ["banned"] * 36
+
+
+def test_a_request_is_sent_while_its_host_is_held(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.restart(now=NOW)
+    bench = Bench(sandbox.base_url, HandClock(NOW), Gate(tmp_path))
+    tried: list[str] = []
+
+    def ask() -> Any:
+        lock = next(tmp_path.glob("*.lock"))
+        with pytest.raises(Timeout), FileLock(lock, timeout=0):
+            pass
+        tried.append(lock.name)
+        return bench.exchange.fapiPublicGetTime()
+
+    bench.transport.call(ask, url=bench.url)
+    assert len(tried) == 1
+    with FileLock(tmp_path / tried[0], timeout=0):
+        pass
 
 
 _STORM = """

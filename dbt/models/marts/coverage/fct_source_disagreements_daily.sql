@@ -18,7 +18,7 @@ with buckets as (
         '{{ dataset }}' as dataset,
         venue,
         cast({{ clock }} as date) as coverage_date_utc,
-        list(distinct source) as bucket_sources,
+        list(distinct source order by source) as bucket_sources,
         cast(min({{ figure }}) as double) as lowest,
         cast(max({{ figure }}) as double) as highest
     from {{ ref(model) }}
@@ -42,7 +42,7 @@ select
     dataset,
     venue,
     coverage_date_utc,
-    array_to_string(list_sort(list_distinct(flatten(list(bucket_sources)))), ',') as sources,
+    array_to_string(list_sort(list_distinct(flatten(list(bucket_sources order by bucket_sources)))), ',') as sources,
     count(*) as compared_rows_count,
     count(*) filter (where difference_bps > 1) as disagreeing_rows_count,
     max(difference_bps) as max_difference_bps

@@ -1,0 +1,291 @@
+"""The models over a made-up raw lake: against a naive recomputation, and the same bytes however many threads."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from raw_world import FIRST_DAY, RawWorld
+
+from quality.schemas.marts import MARTS
+
+FIRST_PASS = sorted(n for n, t in MARTS.items() if n not in {"fct_stress_scenarios_daily", "fct_critical_shocks_daily"})
+
+
+def _day(index: int) -> date:
+    return FIRST_DAY + timedelta(days=index)
+
+
+@pytest.mark.parametrize("name", FIRST_PASS)
+def test_mart_is_built_as_its_contract_says(name: str, warehouse: Any) -> None:
+    found = warehouse.rows(
+        "select column_name, data_type, is_nullable from information_schema.columns"
+        f" where table_schema = 'marts' and table_name = '{name}' order by ordinal_position"
+    )
+    table = MARTS[name]
+    wanted = [(f.name, f.sql_type, "YES" if f.name in table.nullable else "NO") for f in table.fields]
+    assert found == wanted
+    assert warehouse.rows(f"select count(*) from marts.{name}") > [(0,)]
+
+
+# -- a naive recomputation of the recap
+
+
+@pytest.fixture(scope="module")
+def prices(warehouse: Any) -> dict[str, list[tuple[Any, ...]]]:
+    rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for asset, *rest in warehouse.rows(
+        "select asset, interval_start_utc, open_quote::double, high_quote::double, low_quote::double,"
+        " close_quote::double, volume_usd::double from marts.fct_prices_hourly order by asset, interval_start_utc"
+    ):
+        rows[asset].append(tuple(rest))
+    return rows
+
+
+def _naive_recaps(prices: dict[str, list[tuple[Any, ...]]]) -> dict[tuple[str, date], dict[str, float | None]]:
+    returns: dict[str, dict[Any, float]] = {}
+    for asset, hours in prices.items():
+        closes = {h[0]: h[4] for h in hours}
+        one = timedelta(hours=1)
+        returns[asset] = {t: c / closes[t - one] - 1 for t, c in closes.items() if t - one in closes}
+    recaps: dict[tuple[str, date], dict[str, float | None]] = {}
+    for asset, hours in prices.items():
+        days: dict[date, list[tuple[Any, ...]]] = defaultdict(list)
+        for hour in hours:
+            days[hour[0].date()].append(hour)
+        volume = {d: sum(h[5] for h in hs) for d, hs in days.items()}
+        for day, hs in days.items():
+            fall, top = 0.0, 0.0
+            for _, _, high, low, _, _ in hs:
+                top = max(top, high)
+                fall = max(fall, 1 - low / top)
+            month = [d for d in days if day - timedelta(days=30) < d <= day]
+            pairs = [
+                (r, returns["BTC"][t])
+                for t, r in returns[asset].items()
+                if t.date() in month and returns["BTC"].get(t, 0) < 0
+            ]
+            past = [volume[d] for d in days if day - timedelta(days=30) <= d < day]
+            recaps[asset, day] = {
+                "drawdown_frac": fall,
+                "drawdown_30d_frac": 1 - hs[-1][4] / max(h[2] for d in month for h in days[d]),
+                "downside_beta_x": (
+                    sum(a * b for a, b in pairs) / sum(b * b for _, b in pairs) if len(pairs) >= 100 else None
+                ),
+                "volume_z_x": (
+                    (volume[day] - statistics.fmean(past)) / statistics.stdev(past) if len(past) >= 10 else None
+                ),
+            }
+    return recaps
+
+
+def test_recaps_equal_a_naive_recomputation(warehouse: Any, prices: dict[str, Any]) -> None:
+    columns = ["drawdown_frac", "drawdown_30d_frac", "downside_beta_x", "volume_z_x"]
+    found = {
+        (row[0], row[1]): dict(zip(columns, row[2:], strict=True))
+        for row in warehouse.rows(
+            f"select asset, recap_date_utc, {', '.join(columns)} from marts.fct_market_recaps_daily"
+        )
+    }
+    wanted = _naive_recaps(prices)
+    assert found.keys() == wanted.keys()
+    for key, figures in wanted.items():
+        assert found[key] == pytest.approx(figures, rel=1e-6), key
+    betas = [f["downside_beta_x"] for f in wanted.values()]
+    assert None in betas
+    assert any(b is not None for b in betas)
+
+
+def test_funding_z_equals_a_naive_recomputation(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select asset, funding_date_utc, median_funding_8h_frac, funding_z_x from marts.fct_funding_daily order by 1, 2"
+    )
+    by_asset: dict[str, dict[date, float]] = defaultdict(dict)
+    for asset, day, median, _ in rows:
+        by_asset[asset][day] = median
+    compared = 0
+    for asset, day, median, z in rows:
+        past = [m for d, m in by_asset[asset].items() if day - timedelta(days=30) <= d < day]
+        if len(past) < 10:
+            assert z is None
+        else:
+            compared += 1
+            assert z == pytest.approx((median - statistics.fmean(past)) / statistics.stdev(past), rel=1e-9)
+    assert compared > 100
+
+
+# -- what the world has in it on purpose
+
+
+def test_a_settlement_stamped_twice_is_compared_and_not_lost(warehouse: Any) -> None:
+    landed = warehouse.world.frames["funding_rates"].height
+    ((kept,),) = warehouse.rows("select count(*) from marts.fct_funding_rates")
+    rows = warehouse.rows(
+        "select venue, coverage_date_utc, sources, compared_rows_count from marts.fct_source_disagreements_daily"
+        " where dataset = 'funding_rates' order by coverage_date_utc"
+    )
+    assert rows == [("bybit", date(2025, 9, 6), "ccxt", 4), ("bybit", date(2025, 10, 6), "ccxt", 4)]
+    assert landed == kept + 8
+
+
+def test_funding_intervals_follow_the_venue(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select venue, asset, funding_interval_hours, interval_origin, count(*) from marts.fct_funding_rates"
+        " where venue in ('binance', 'hyperliquid') and asset = 'SOL' and settled_at_utc < '2025-10-01'"
+        " group by all order by all"
+    )
+    # Until the 10th every 8 hours, from 04:00 of the 10th every 4; the first settlement looks ahead.
+    assert [r for r in rows if r[0] == "binance"] == [
+        ("binance", "SOL", 4.0, "previous_gap", 125),
+        ("binance", "SOL", 8.0, "next_gap", 1),
+        ("binance", "SOL", 8.0, "previous_gap", 27),
+    ]
+    # Two holes of two hours are not an interval of two hours.
+    assert {r[2] for r in rows if r[0] == "hyperliquid"} == {1.0}
+
+
+def test_disagreeing_sources_are_shown(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select sources, compared_rows_count, disagreeing_rows_count, max_difference_bps"
+        " from marts.fct_source_disagreements_daily where dataset = 'candles' and coverage_date_utc = '2025-09-02'"
+    )
+    ((sources, compared, disagreeing, widest),) = rows
+    assert (sources, compared, disagreeing) == ("ccxt,multivenue", 96, 32)
+    assert widest == pytest.approx(2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "venue", "index", "status", "reason"),
+    [
+        ("candles", "binance", 9, "complete", ""),
+        ("candles", "okx", 9, "missing", "not_collected"),
+        ("candles", "okx", 5, "missing", "geoblocked"),
+        ("candles", "okx", 25, "complete", ""),
+        ("candles", "gone", 8, "missing", "unreachable"),
+        ("candles", "gone", 9, "missing", "not_collected"),
+        ("candles", "bybit", 10, "partial", "quarantined"),
+        ("candles", "bybit", 21, "partial", "venue_gap"),
+        ("open_interest", "newdex", 40, "missing", "not_collected"),
+        ("depth_bands", "binance", 7, "missing", "not_offered"),
+        ("depth_bands", "binance", 44, "partial", "not_collected"),
+        ("funding_rates", "hyperliquid", 2, "partial", "venue_gap"),
+        ("funding_rates", "binance", 9, "complete", ""),
+        ("etf_flows", "farside", 6, "complete", ""),
+        ("macro_observations", "fred", 44, "missing", "not_collected"),
+        # The open day: 23 hours had ended when it was captured.
+        ("candles", "binance", 44, "complete", ""),
+    ],
+)
+def test_coverage_says_what_is_missing_and_why(
+    dataset: str, venue: str, index: int, status: str, reason: str, warehouse: Any
+) -> None:
+    rows = warehouse.rows(
+        "select coverage_status, coverage_reason from marts.fct_data_coverage_daily"
+        f" where dataset = '{dataset}' and venue = '{venue}' and coverage_date_utc = '{_day(index)}'"
+    )
+    assert rows == [(status, reason)]
+
+
+def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select dataset, venue, count(*) from marts.fct_data_coverage_daily where dataset != 'depth_bands' group by all"
+    )
+    assert {days for _, _, days in rows} == {45}
+    exchanges = {v for d, v, _ in rows if d == "candles"}
+    assert exchanges == {"binance", "bybit", "okx", "hyperliquid", "newdex", "gone"}
+
+
+def test_the_open_hour_and_day_are_not_closed(warehouse: Any) -> None:
+    last = _day(44)
+    assert warehouse.rows(
+        "select interval_start_utc::varchar from marts.fct_prices_hourly where asset = 'BTC' and not is_closed"
+    ) == [(f"{last} 23:00:00",)]
+    assert warehouse.rows("select distinct recap_date_utc from marts.fct_market_recaps_daily where not is_closed") == [
+        (last,)
+    ]
+
+
+def test_identity_comes_from_the_listing_or_the_first_record(warehouse: Any) -> None:
+    rows = dict(
+        warehouse.rows("select instrument_id, is_listing_time_known from marts.dim_instruments where asset != 'ETH'")
+    )
+    assert rows["binance:BTCUSDT:2019-09-08"] is True
+    assert rows["binance:币安人生USDT:2025-09-03"] is True
+    assert rows["okx:BTC-USDT-SWAP:2025-09-21"] is False
+    kinds = dict(warehouse.rows("select venue, venue_kind from marts.dim_venues"))
+    assert (kinds["newdex"], kinds["gone"], kinds["okx"]) == ("unlisted", "unlisted", "centralised")
+
+
+def test_a_revision_is_a_second_vintage(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select count(*), count(distinct observation_date_utc) from marts.fct_macro_observations"
+        " where series_id = 'DGS10'"
+    )
+    captures = warehouse.world.frames["macro_observations"]
+    days = captures["observation_date_utc"].n_unique()
+    # Index 40 of the slow days is a weekday: revised once.
+    assert rows == [(days + 1, days)]
+
+
+def test_depth_comes_from_one_book(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select distinct occurred_at_utc::varchar from marts.fct_depth_hourly union all"
+        " select count(*)::varchar from marts.fct_depth_hourly where ask_depth_base is null"
+    )
+    assert rows == [(f"{_day(44)} 22:35:00",), ("4",)]
+
+
+# -- the same bytes
+
+
+def _hashes(path: Path, folder: Path) -> dict[str, str]:
+    found = {}
+    with duckdb.connect(str(path), read_only=True) as con:
+        for name in FIRST_PASS:
+            table = MARTS[name]
+            out = folder / f"{name}.parquet"
+            con.execute(
+                f"copy (select {', '.join(table.columns)} from marts.{name} order by {', '.join(table.grain)})"
+                f" to '{out}' (format parquet)"
+            )
+            found[name] = hashlib.sha256(out.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_threads_and_row_order_do_not_change_a_byte(
+    threads: int, warehouse: Any, raw_world: RawWorld, run_dbt: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = raw_world.write(tmp_path / "warehouse.duckdb", shuffle_seed=threads)
+    result = run_dbt(
+        path, threads, "build", "--exclude", "tag:second_pass", "--resource-type", "model", "--resource-type", "seed"
+    )
+    assert result.success, result.exception
+    assert _hashes(path, tmp_path) == _hashes(warehouse.path, tmp_path)
+
+
+def test_the_second_pass_shows_what_the_cascade_wrote(
+    warehouse: Any, run_dbt: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    path.write_bytes(warehouse.path.read_bytes())
+    with duckdb.connect(str(path)) as con:
+        for name in ("stress_scenarios", "critical_shocks"):
+            table = MARTS[f"fct_{name}_daily"]
+            values = {"DATE": "date '2025-09-30'", "VARCHAR": "'x'", "BOOLEAN": "false"}
+            con.execute(f"insert into sim.{name} select {', '.join(values.get(f.sql_type, '1') for f in table.fields)}")
+    result = run_dbt(path, 2, "build", "--select", "tag:second_pass")
+    assert result.success, result.exception
+    with duckdb.connect(str(path), read_only=True) as con:
+        for name in ("stress_scenarios", "critical_shocks"):
+            assert (
+                con.execute(f"select * from marts.fct_{name}_daily").fetchall()
+                == con.execute(f"select * from sim.{name}").fetchall()
+            )
