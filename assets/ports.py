@@ -142,6 +142,10 @@ class ExchangeSource(Protocol):
         """Ask the venue whether it answers; raise `SourceOutage` where it does not."""
         ...
 
+    def first_offered_day(self, dataset: str) -> date | None:
+        """Return the earliest day that the venue still tells of, None where it remembers all."""
+        ...
+
     def instruments(self) -> Capture:
         """Return the contracts listed now (a snapshot)."""
         ...

@@ -8,9 +8,13 @@ from __future__ import annotations
 import sys
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipelines.runs import RunOutcome
+    from pipelines.settings import Settings
 
 app = typer.Typer(
     name="lowtide",
@@ -147,22 +151,22 @@ def _execute(job: str, days: list[date], home: Path | None, *, show_report: bool
             OUT.print(plain(line))
 
 
-def _is_sandbox(settings: object) -> bool:
+def _is_sandbox(settings: Settings) -> bool:
     from urllib.parse import urlsplit
 
     from pipelines.resources import LOOPBACK
 
-    url = getattr(settings, "binance_base_url", None)
-    return bool(url) and urlsplit(url).hostname in LOOPBACK
+    url = settings.binance_base_url
+    return url is not None and urlsplit(url).hostname in LOOPBACK
 
 
-def _raise_for(outcome: object) -> None:
+def _raise_for(outcome: RunOutcome) -> None:
     from pipelines.console import fail
 
-    if not outcome.is_success:  # type: ignore[attr-defined]
-        for line in outcome.failures:  # type: ignore[attr-defined]
+    if not outcome.is_success:
+        for line in outcome.failures:
             fail(line)
-        raise CommandError(f"run {outcome.run_id} failed; its log is in the home's run history (make dev shows it)")  # type: ignore[attr-defined]
+        raise CommandError(f"run {outcome.run_id} failed; its log is in the home's run history (make dev shows it)")
 
 
 def _summary(path: Path) -> list[str]:
@@ -299,9 +303,11 @@ def stress(
     from pipelines.console import print_rows
     from pipelines.lake.publish import open_published
 
+    if side not in {"long", "short"}:
+        raise CommandError(f"--side {side!r} is not a position side: long (a fall) or short (a squeeze)")
     con = open_published(_snapshot(home))
     try:
-        rows = what_if(con, asset.upper(), _day(day, "--date"), shock, side)
+        rows = what_if(con, asset.upper(), _day(day, "--date"), shock, side)  # type: ignore[arg-type]
     finally:
         con.close()
     columns = list(rows[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 from rich.table import Table
 
-from assets.ports import SourceOutage
+from assets.ports import Generation, SourceOutage
 from pipelines.console import OUT, plain
 from pipelines.home import Home, HomeError, kind_of, open_home
 from pipelines.lake.publish import open_published
@@ -51,7 +51,7 @@ def _print_settings(settings: Settings) -> None:
 def _print_lake(lake: Lake) -> None:
     generations = lake.current()
     table = Table("dataset", "venue", "source", "first day", "last day", "days", "rows", "quarantined", box=None)
-    groups: dict[tuple[str, str, str], list] = {}
+    groups: dict[tuple[str, str, str], list[Generation]] = {}
     for g in generations:
         groups.setdefault((g.key.dataset, g.key.venue, g.key.source), []).append(g)
     for key, members in sorted(groups.items()):
@@ -68,8 +68,8 @@ def _print_lake(lake: Lake) -> None:
     if groups:
         OUT.print(table)
     for outage in lake.outages()[-10:]:
-        key = outage.key
-        OUT.print(f"[yellow]missing[/]    {key.dataset} {key.venue} {key.day}: {plain(outage.status)}")
+        at = outage.key
+        OUT.print(f"[yellow]missing[/]    {at.dataset} {at.venue} {at.day}: {plain(outage.status)}")
 
 
 def _print_venues(home: Home, settings: Settings, lake: Lake) -> None:

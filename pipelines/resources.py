@@ -126,6 +126,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     if not settings.binance_enabled:
         return {}
     from pipelines.sources.binance import BinanceUsdm  # noqa: PLC0415 - ccxt takes a second to import
+    from pipelines.sources.transport import Gate  # noqa: PLC0415
 
     host = urlsplit(settings.binance_base_url).hostname if settings.binance_base_url else None
     is_synthetic = host in LOOPBACK
@@ -140,6 +141,8 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
         base_url=settings.binance_base_url,
         universe=settings.assets,
         is_synthetic=is_synthetic,
+        # A ban or a wait that one process was told of holds for every process of this machine's address.
+        gate=Gate(home.root / "gate"),
     )
     return {client.venue: client}
 

@@ -75,8 +75,8 @@ def bury_dead_runs(instance: DagsterInstance) -> list[str]:
     # A slot can outlive even a finished run where the kill fell between two writes.
     storage = instance.event_log_storage
     for run_id in storage.get_concurrency_run_ids():
-        run = instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        holder = instance.get_run_by_id(run_id)
+        if holder is None or holder.is_finished:
             storage.free_concurrency_slots_for_run(run_id)
     return buried
 
@@ -139,7 +139,10 @@ def execute(
 
 
 def _outcome(result: Any) -> RunOutcome:
-    failures, warned, passed, metadata = [], [], 0, {}
+    failures: list[str] = []
+    warned: list[str] = []
+    metadata: dict[str, dict[str, Any]] = {}
+    passed = 0
     for event in result.all_events:
         if event.event_type == DagsterEventType.STEP_FAILURE:
             failures.append(f"{event.step_key}: {_reason(event.event_specific_data.error)}")
@@ -188,7 +191,7 @@ class _WatchHandler(logging.Handler):
             watch(event.step_key, state)
 
 
-@logger(description="Shows steps on the terminal; the full log is in the run history.")
+@logger(config_schema={}, description="Shows steps on the terminal; the full log is in the run history.")
 def watch_logger(_context: Any) -> logging.Logger:
     """Return the logger that `execute` asks for."""
     log = logging.Logger("lowtide", level=logging.DEBUG)

@@ -138,8 +138,8 @@ def drive_packed(packed: Packed, table: F64, policies: Sequence[Policy], threads
 
     in_chunks(packed, threads, run)
     flat = [
-        PathReplay(policies[c % packed.n_policies].name, *sides(packed, ledger, c), int(halted[c]))
-        for c in range(packed.n_cells)
+        PathReplay(policies[c % packed.n_policies].name, long, short, int(halted[c]))
+        for c, (long, short) in enumerate(sides(packed, ledger))
     ]
     return by_market(packed, flat)
 
@@ -240,8 +240,7 @@ def replay_free(
 
     in_chunks(packed, threads, run)
     flat = []
-    for c in range(n):
-        long, short = sides(packed, ledger, c)
+    for c, (long, short) in enumerate(sides(packed, ledger)):
         trough, peak = int(np.argmin(out.marks[c])), int(np.argmax(out.marks[c]))
         at = np.flatnonzero(long.forced_lots + short.forced_lots)
         flat.append(

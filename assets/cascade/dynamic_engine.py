@@ -41,6 +41,7 @@ CHUNK_CELLS = 8
 
 
 def tuples(packed: Packed) -> tuple[Cells, Fuels, Books]:
+    """Return packed arrays as the kernels' tuples."""
     from assets.cascade import kernel_dynamic as kernel  # noqa: PLC0415 - numba only where a kernel is needed
 
     p = packed
@@ -52,6 +53,7 @@ def tuples(packed: Packed) -> tuple[Cells, Fuels, Books]:
 
 
 def empty_ledger(packed: Packed) -> Ledger:
+    """Return the tables that the kernels fill."""
     from assets.cascade import kernel_dynamic as kernel  # noqa: PLC0415 - numba only where a kernel is needed
 
     # Zeros on demand: only steps with forced lots are ever written, and most have none.
@@ -61,7 +63,13 @@ def empty_ledger(packed: Packed) -> Ledger:
 
 
 def in_chunks(packed: Packed, threads: int, run: Callable[[int, int, Work], None]) -> None:
-    """Run fixed chunks of cells, each with memory of its own; threads only decide who runs which chunk."""
+    """Run fixed chunks of cells, each with memory of its own; threads only decide who runs which chunk.
+
+    Raises
+    ------
+    ValueError
+        Where there is less than one thread.
+    """
     from assets.cascade import kernel_dynamic as kernel  # noqa: PLC0415 - numba only where a kernel is needed
 
     if threads < 1:
@@ -71,7 +79,7 @@ def in_chunks(packed: Packed, threads: int, run: Callable[[int, int, Work], None
         work = kernel.Work(
             np.empty(packed.most_bins, dtype=np.int64),
             np.empty(packed.most_bins),
-            np.empty((2, 2), dtype=np.int64),
+            np.empty((2, 4), dtype=np.int64),
             np.empty(packed.n_steps, dtype=np.int64),
             np.empty(packed.n_steps),
             np.empty(3),
@@ -87,35 +95,22 @@ def in_chunks(packed: Packed, threads: int, run: Callable[[int, int, Work], None
         list(pool.map(one, begins))
 
 
-def sides(packed: Packed, ledger: Ledger, c: int) -> tuple[SideFlow, SideFlow]:
-    long, short = (_side(packed, ledger, c, side) for side in range(2))
-    return long, short
-
-
-def _side(packed: Packed, ledger: Ledger, c: int, side: int) -> SideFlow:
-    flows = ledger.flows[c, side]
-    initial, opened, excluded, forced, closed, remaining = ledger.balances[c, side].tolist()
+def sides(packed: Packed, ledger: Ledger) -> list[tuple[SideFlow, SideFlow]]:
+    """Return the flows of longs and shorts by cell; the arrays are views of the ledger."""
+    rows = 2 * packed.n_cells
+    columns = [list(ledger.flows[..., j].reshape(rows, packed.n_steps)) for j in range(6)]
+    values = list(ledger.notional.reshape(rows, packed.n_steps))
+    initial, opened, *others = (ledger.balances[..., j].reshape(rows) for j in range(6))
     # Dropped bins and openings were packed as empty: they count on both sides of the identity.
-    dropped, dropped_opened = packed.dropped_lots[c, side].tolist()
-    return SideFlow(
-        forced_lots=flows[:, 0],
-        sold_lots=flows[:, 1],
-        netted_lots=flows[:, 2],
-        adl_lots=flows[:, 3],
-        not_sold_lots=flows[:, 4],
-        unabsorbed_lots=flows[:, 5],
-        forced_notional_ticklots=ledger.notional[c, side],
-        initial_lots=initial + dropped,
-        opened_lots=opened + dropped_opened,
-        dropped_lots=dropped + dropped_opened,
-        excluded_lots=excluded,
-        total_forced_lots=forced,
-        closed_lots=closed,
-        remaining_lots=remaining,
-    )
+    of_bins, of_openings = packed.dropped_lots.reshape(rows, 2).T
+    totals = [initial + of_bins, opened + of_openings, of_bins + of_openings, *others]
+    parts = zip(*columns, values, *(total.tolist() for total in totals), strict=True)
+    flows = [SideFlow(*part) for part in parts]
+    return list(zip(flows[::2], flows[1::2], strict=True))
 
 
 def by_market(packed: Packed, flat: list[Replay]) -> list[list[Replay]]:
+    """Return results of cells by market, then by policy."""
     per = packed.n_policies
     return [flat[begin : begin + per] for begin in range(0, len(flat), per)]
 

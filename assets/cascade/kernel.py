@@ -1,7 +1,7 @@
 """The compiled loops of the static cascade: they fill arrays and do nothing else.
 
-Belongs here: every numba kernel of the project (one module: a helper elsewhere would leave a stale cached caller).
-Does not: validation, allocation, sorting, randomness, clocks, messages; the caller (``simulate.py``) does those.
+Belongs here: every kernel of the static cascade. Self-contained: a compiled helper in another module would leave a stale
+cached caller. Does not: validation, allocation, sorting, randomness, clocks, messages; the caller (``simulate.py``) does those.
 
 Signed prices. A kernel knows one direction only: prices come multiplied by ``d = +1`` for long fuel and ``d = -1`` for
 short fuel, so that the mark always *falls*, triggers are sorted non-increasing, and a bucket is reached where
@@ -46,10 +46,12 @@ SOLD_TRIGGER_VALUE = 1
 PROCEEDS = 2
 SHORTFALL = 3
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False, "no_cfunc_wrapper": True}
+# Only compiled loops call these: without a door from Python they compile faster.
+_INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _count_reached(triggers: F64, mark: float, begin: int) -> int:
     """Return how many triggers are at or above `mark`, knowing that the first `begin` are. Gallops, then bisects."""
     n = triggers.shape[0]
@@ -70,7 +72,7 @@ def _count_reached(triggers: F64, mark: float, begin: int) -> int:
     return low
 
 
-@njit(**_OPTIONS)
+@njit(**_INNER)
 def _absorbing_row(cumulative_lots: I64, eaten: int, survival: float, sold: int, begin: int) -> int:
     """Return the first row at or after `begin` with ``sold <= fl(w (C_j - eaten))``; n_rows where there is none."""
     n = cumulative_lots.shape[0]

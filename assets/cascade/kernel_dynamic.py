@@ -34,6 +34,8 @@ MARK, SOLD_SHARE, ADL_SHARE, BREAK_MOVE, REFERENCE = range(5)
 FORCED, SOLD, NETTED, ADL, NOT_SOLD, UNABSORBED = range(6)
 # Columns of `balances`, int64[n_cells, 2, 6], lots.
 INITIAL, OPENED, EXCLUDED, ALL_FORCED, CLOSED, REMAINING = range(6)
+# Columns of `place`, int64[2, 4]: first bin that may hold lots, end of the side's bins, next opening, end of openings.
+CURSOR, END, OPEN_AT, OPEN_END = range(4)
 # Places of `depth`, float64[5].
 ALPHA, GAMMA, KEEP, LEAST, AT_START = range(5)
 
@@ -83,16 +85,28 @@ class Impact(NamedTuple):
 class Work(NamedTuple):
     """Memory of one chunk.
 
-    Lots and scale per bin; cursors and next openings int64[2, 2]; net flow and load per step; what a step of mode 3 is
-    told, float64[3]: e_t, W_t, S.
+    Lots and scale per bin; where each side stands, int64[2, 4]; net flow and load per step; what a step of mode 3 is told,
+    float64[3]: e_t, W_t, S.
     """
 
     lots: I64
     scale: F64
-    cursor: I64
+    place: I64
     net: I64
     load: F64
     news: F64
+
+
+class Bins(NamedTuple):
+    """The fuel of one cell while it runs: signed triggers of its set, lots and scale per bin, where each side stands.
+
+    Helpers take this and not everything: a tuple of arrays is passed array by array, and that is what a call costs.
+    """
+
+    trigger: F64
+    lots: I64
+    scale: F64
+    place: I64
 
 
 class Ledger(NamedTuple):
@@ -126,57 +140,57 @@ class Run(NamedTuple):
 
 
 @njit(**_HELPER)
-def _begin_day(fuels: Fuels, fuel: int, mark: float, work: Work, balance: I64) -> None:
+def _begin_day(fuels: Fuels, fuel: int, mark: float, work: Work, balance: I64) -> Bins:
     """Lay the bins of a set into `work` and exclude those past the mark; the cursor starts behind them."""
     first = fuels.edges[fuel, 0]
+    bins = Bins(fuels.trigger[first : fuels.edges[fuel, 2]], work.lots, work.scale, work.place)
     for side in range(2):
         begin = fuels.edges[fuel, side] - first
         end = fuels.edges[fuel, side + 1] - first
         price = mark if side == 0 else -mark
         initial = 0
         for k in range(begin, end):
-            work.lots[k] = fuels.lots[first + k]
-            work.scale[k] = 1.0
-            initial += work.lots[k]
+            bins.lots[k] = fuels.lots[first + k]
+            bins.scale[k] = 1.0
+            initial += bins.lots[k]
         cursor = begin
         excluded = 0
-        while cursor < end and fuels.trigger[first + cursor] >= price:
-            excluded += work.lots[cursor]
-            work.lots[cursor] = 0
+        while cursor < end and bins.trigger[cursor] >= price:
+            excluded += bins.lots[cursor]
+            bins.lots[cursor] = 0
             cursor += 1
-        work.cursor[0, side] = cursor
-        work.cursor[1, side] = fuels.open_edges[fuel, side]
+        bins.place[side, CURSOR] = cursor
+        bins.place[side, END] = end
+        bins.place[side, OPEN_AT] = fuels.open_edges[fuel, side]
+        bins.place[side, OPEN_END] = fuels.open_edges[fuel, side + 1]
         balance[side, :] = 0
         balance[side, INITIAL] = initial
         balance[side, EXCLUDED] = excluded
+    return bins
 
 
 @njit(**_HELPER)
-def _trigger(
-    fuels: Fuels, fuel: int, low: float, high: float, survival: float, work: Work, balance: I64
-) -> tuple[int, int, float, float]:
+def _trigger(bins: Bins, low: float, high: float, survival: float, balance: I64) -> tuple[int, int, float, float]:
     """Empty the bins that a low (longs) and a high (shorts) reach; return forced lots and notional of both sides."""
-    first = fuels.edges[fuel, 0]
     long_lots = 0
     long_value = 0.0
     forced = 0
     notional = 0.0
     for side in range(2):
         price = low if side == 0 else -high
-        end = fuels.edges[fuel, side + 1] - first
-        cursor = work.cursor[0, side]
+        cursor = bins.place[side, CURSOR]
         forced = 0
         notional = 0.0
-        while cursor < end and fuels.trigger[first + cursor] >= price:
-            lots = work.lots[cursor]
+        while cursor < bins.place[side, END] and bins.trigger[cursor] >= price:
+            lots = bins.lots[cursor]
             if lots > 0:
-                live = math.floor(lots * (survival / work.scale[cursor]))
+                live = math.floor(lots * (survival / bins.scale[cursor]))
                 forced += live
-                notional += fuels.trigger[first + cursor] * live
+                notional += bins.trigger[cursor] * live
                 balance[side, CLOSED] += lots - live
-                work.lots[cursor] = 0
+                bins.lots[cursor] = 0
             cursor += 1
-        work.cursor[0, side] = cursor
+        bins.place[side, CURSOR] = cursor
         balance[side, ALL_FORCED] += forced
         if side == 0:
             long_lots = forced
@@ -185,32 +199,48 @@ def _trigger(
 
 
 @njit(**_HELPER)
-def _open(fuels: Fuels, fuel: int, step: int, survival: float, work: Work, balance: I64) -> None:
+def _open(fuels: Fuels, bins: Bins, step: int, survival: float, balance: I64) -> None:
     """Add the openings of a step; an opening before the cursor pulls it back."""
     for side in range(2):
-        at = work.cursor[1, side]
-        end = fuels.open_edges[fuel, side + 1]
-        while at < end and fuels.open_step[at] == step:
+        at = bins.place[side, OPEN_AT]
+        while at < bins.place[side, OPEN_END] and fuels.open_step[at] == step:
             k = fuels.open_bin[at]
-            left = math.floor(work.lots[k] * (survival / work.scale[k]))
-            balance[side, CLOSED] += work.lots[k] - left
+            left = math.floor(bins.lots[k] * (survival / bins.scale[k]))
+            balance[side, CLOSED] += bins.lots[k] - left
             balance[side, OPENED] += fuels.open_lots[at]
-            work.lots[k] = left + fuels.open_lots[at]
-            work.scale[k] = survival
-            work.cursor[0, side] = min(work.cursor[0, side], k)
+            bins.lots[k] = left + fuels.open_lots[at]
+            bins.scale[k] = survival
+            bins.place[side, CURSOR] = min(bins.place[side, CURSOR], k)
             at += 1
-        work.cursor[1, side] = at
+        bins.place[side, OPEN_AT] = at
 
 
 @njit(**_HELPER)
-def _end_day(fuels: Fuels, fuel: int, survival: float, work: Work, balance: I64) -> None:
-    """Count what is left; the rest of what was not forced has closed."""
-    first = fuels.edges[fuel, 0]
+def _next(fuels: Fuels, bins: Bins) -> tuple[float, float, int]:
+    """Return the next trigger of each side (-inf where there is none) and the step of the next opening (-1)."""
+    long_at, short_at = bins.place[0, CURSOR], bins.place[1, CURSOR]
+    next_long = bins.trigger[long_at] if long_at < bins.place[0, END] else -math.inf
+    next_short = bins.trigger[short_at] if short_at < bins.place[1, END] else -math.inf
+    next_open = -1
     for side in range(2):
-        for k in range(work.cursor[0, side], fuels.edges[fuel, side + 1] - first):
-            live = math.floor(work.lots[k] * (survival / work.scale[k]))
-            balance[side, REMAINING] += live
-            balance[side, CLOSED] += work.lots[k] - live
+        at = bins.place[side, OPEN_AT]
+        if at < bins.place[side, OPEN_END]:
+            step = fuels.open_step[at]
+            next_open = step if next_open < 0 else min(next_open, step)
+    return next_long, next_short, next_open
+
+
+@njit(**_HELPER)
+def _end_day(bins: Bins, survival: float, balance: I64) -> None:
+    """Count what is left; the rest of what was not forced has closed."""
+    for side in range(2):
+        remaining = 0
+        held = 0
+        for k in range(bins.place[side, CURSOR], bins.place[side, END]):
+            held += bins.lots[k]
+            remaining += math.floor(bins.lots[k] * (survival / bins.scale[k]))
+        balance[side, REMAINING] = remaining
+        balance[side, CLOSED] += held - remaining
 
 
 @njit(**_HELPER)
@@ -275,30 +305,38 @@ def _walk_path(cells: Cells, c: int, fuels: Fuels, path: F64, n_steps: int, work
     names, figures, closure = cells.names[c], cells.figures[c], cells.closures[cells.names[c, MARKET]]
     flows, notional, balance = ledger.flows[c], ledger.notional[c], ledger.balances[c]
     fuel, twap, halt, mark = names[FUEL], names[TWAP], names[HALT], figures[MARK]
-    _begin_day(fuels, fuel, mark, work, balance)
+    lows, highs, closes = path[0], path[1], path[2]
+    bins = _begin_day(fuels, fuel, mark, work, balance)
     survival = 1.0
     to_halt = 0
     halted = 0
+    # Most steps reach nothing: two comparisons against the next trigger of each side decide that without a call.
+    next_long, next_short, next_open = _next(fuels, bins)
     for t in range(n_steps):
         survival = survival * (1.0 - closure[t])
         if to_halt > 0:
             to_halt -= 1
             halted += 1
         else:
-            low = _guard(path[2], t, twap, mark, path[0, t])
-            high = _guard(path[2], t, twap, mark, path[1, t])
-            longs, shorts, long_value, short_value = _trigger(fuels, fuel, low, high, survival, work, balance)
-            if longs + shorts > 0:
-                flows[0, t, FORCED] = longs
-                flows[1, t, FORCED] = shorts
-                notional[0, t] = long_value
-                notional[1, t] = short_value
-                net = _split(flows, t, figures[SOLD_SHARE], figures[ADL_SHARE])
-                _sell(flows, t, net, net)
-            if halt > 0 and _breaks(path[2], t, names[WINDOW], figures[BREAK_MOVE], mark):
+            low, high = lows[t], highs[t]
+            if twap > 1:
+                low, high = _guard(closes, t, twap, mark, low), _guard(closes, t, twap, mark, high)
+            if next_long >= low or next_short >= -high:
+                longs, shorts, long_value, short_value = _trigger(bins, low, high, survival, balance)
+                if longs + shorts > 0:
+                    flows[0, t, FORCED] = longs
+                    flows[1, t, FORCED] = shorts
+                    notional[0, t] = long_value
+                    notional[1, t] = short_value
+                    net = _split(flows, t, figures[SOLD_SHARE], figures[ADL_SHARE])
+                    _sell(flows, t, net, net)
+                next_long, next_short, next_open = _next(fuels, bins)
+            if halt > 0 and _breaks(closes, t, names[WINDOW], figures[BREAK_MOVE], mark):
                 to_halt = halt
-        _open(fuels, fuel, t, survival, work, balance)
-    _end_day(fuels, fuel, survival, work, balance)
+        if next_open == t:
+            _open(fuels, bins, t, survival, balance)
+            next_long, next_short, next_open = _next(fuels, bins)
+    _end_day(bins, survival, balance)
     return halted
 
 
@@ -428,15 +466,15 @@ def _room(books: Books, book: int, survival: float, used: float) -> int:
 
 @njit(**_HELPER)
 def _step_free(
-    cells: Cells, c: int, fuels: Fuels, books: Books, step: int, news: F64, max_rounds: int, work: Work, ledger: Ledger,
+    cells: Cells, c: int, bins: Bins, books: Books, step: int, news: F64, max_rounds: int, work: Work, ledger: Ledger,
     run: Run,
 ) -> None:  # fmt: skip
     """Trigger and move the mark of one step until nothing new is forced; `news` holds e_t, W_t and S of the step."""
     names, figures, marks, flows = cells.names[c], cells.figures[c], run.marks[c], ledger.flows[c]
-    fuel, bids, asks = names[FUEL], names[BIDS], names[ASKS]
+    bids, asks = names[BIDS], names[ASKS]
     for _ in range(max_rounds):
         price = _guard(marks, step, names[TWAP], figures[MARK], marks[step])
-        longs, shorts, long_value, short_value = _trigger(fuels, fuel, price, price, news[2], work, ledger.balances[c])
+        longs, shorts, long_value, short_value = _trigger(bins, price, price, news[2], ledger.balances[c])
         if longs + shorts == 0:
             break
         run.counts[c, 0] += 1
@@ -480,8 +518,8 @@ def run_free(
     news = work.news
     for c in range(begin, end):
         names, figures, marks = cells.names[c], cells.figures[c], run.marks[c]
-        fuel, market = names[FUEL], names[MARKET]
-        _begin_day(fuels, fuel, figures[MARK], work, ledger.balances[c])
+        market, balance = names[MARKET], ledger.balances[c]
+        bins = _begin_day(fuels, names[FUEL], figures[MARK], work, balance)
         work.load[:n_steps] = 0.0
         work.net[:n_steps] = 0
         news[1] = impact.depth[AT_START]
@@ -501,13 +539,13 @@ def run_free(
                 to_halt -= 1
                 run.counts[c, 1] += 1
             else:
-                _step_free(cells, c, fuels, books, t, news, max_rounds, work, ledger, run)
+                _step_free(cells, c, bins, books, t, news, max_rounds, work, ledger, run)
                 if names[HALT] > 0 and _breaks(marks, t, names[WINDOW], figures[BREAK_MOVE], figures[MARK]):
                     to_halt = names[HALT]
-            _open(fuels, fuel, t, news[2], work, ledger.balances[c])
+            _open(fuels, bins, t, news[2], balance)
             if work.net[t] != 0:
                 _spread(impact.decay, t, work.net[t] / news[1], t + 1, n_steps, work.load)
-        _end_day(fuels, fuel, news[2], work, ledger.balances[c])
+        _end_day(bins, news[2], balance)
 
 
 KERNELS = (walk_paths, fill_survivals, fill_factors, run_free)

@@ -51,8 +51,9 @@ class CriticalRule:
     """When a shock counts as critical (section 3).
 
     `least_shock_frac` 1 %: below it a "cascade" is the spread and the queue. `least_gain_frac` 100 bps: feedback that adds
-    less is not told from row spacing. `least_forced_frac` 1 % of one-sided open interest: below it a thin book and not
-    leverage makes the move (a value near 0 calls every thin book critical, above 5 % misses 2026-02-05-like days).
+    less is not told from row spacing (5 bps) and coarse bands. `least_forced_frac` 1 % of one-sided open interest: below it
+    a thin book and not leverage makes the move. Near 0 it calls every thin book critical; above the prior's whole weight
+    (about 20 %) nothing ever is.
     """
 
     least_shock_frac: float = 0.01
@@ -130,14 +131,16 @@ class TierPrior:
         return sum(t.weight_frac for t in self.tiers)
 
 
-# A prior and not a fit. Two facts bound it: on a calm day about 0.05 % of open interest is reported liquidated per 1 % of
-# price, on 2025-10-10 open interest fell by the order of 1.5 to 4 % (in coin) per 1 %. The weights below give a density
-# between the two, about 0.5 % of open interest per 1 % of price near the mark when entries spread over 20 %.
+# A prior and not a fit. Two orders of magnitude bound it. On a calm day reported liquidations of BTC are tens of millions of
+# USD against open interest of tens of billions: about 0.05 % of open interest per 1 % of price. On 2025-10-10, 20:00 to
+# 22:00 UTC, Hyperliquid's BTC open interest fell by half in USD while BTC fell to 17 % below the day's open: about 3 % per
+# 1 %, closures of every kind included. The weights below lie between the two: about 0.5 to 0.8 % of open interest per 1 %
+# of price where entries spread over 20 %.
 # Range: half to three times all weights. Equal weights that sum to 1 overstate long fuel 20 to 50 times (section 4); with
 # all weights 0 there is no cascade. The missing 0.8 are hedged, low-leverage or topped-up positions and are not guessed.
-# Maintenance rate 1 %: the venue tiers of BTC between 0.4 % (small) and 2.5 % (70 million USD) with most open interest in
-# positions of 3 to 12 million (Binance bracket 4, 2026-07-01) and 1.25 % on Hyperliquid at 40x; 0.5 % for 100x, which is
-# only offered up to 0.8 million. A rate of 1/leverage or above would liquidate at entry.
+# Maintenance rate 1 %: bracket 4 of BTC (positions of 3 to 12 million USD) on Binance, between 0.4 % for the smallest and
+# 2.5 % at 100 million (2026-07-01); Hyperliquid's is 1.25 % at 40x. 0.5 % for 100x, which is only offered up to 0.8 million
+# (bracket 2). A rate of 1/leverage or above would liquidate at entry.
 TIER_PRIOR = TierPrior(
     "tier_prior_v1",
     (
@@ -174,7 +177,7 @@ class DepthPrior:
 
 
 # 1.5 % of open interest within 1 %. Binance BTCUSDT, the deepest book, showed about 2,500 BTC of bids and 2,000 of asks
-# within 1 % (median of 2025-10-10 before noon) against open interest of the order of 80,000 to 100,000 BTC: 2 to 3 %.
+# within 1 % (median of 2025-10-10 before noon) against open interest of the order of 80,000 BTC (2026-03-07): 2 to 3 %.
 # Smaller venues and assets are thinner. Range 0.5 to 3 %; the critical shock moves nearly in inverse proportion, below
 # 0.3 % every asset is critical at once, above 5 % none ever is. Beyond 1 % the same book grew 4.0 (bids) and 2.9 (asks)
 # times to 5 %; g = 0.875 gives 6.3: the far book of the prior is generous. As a share of the fuel's own open interest, D

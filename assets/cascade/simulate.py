@@ -6,8 +6,8 @@ imported only when the first replay runs, so that importing this module stays ch
 
 References
 ----------
-docs/cascade.md, sections 2 and 3. The specification leaves some cases open; the readings chosen here are listed in
-section 4 of that page.
+docs/cascade.md, sections 2 and 3. The rules leave some cases open; the readings chosen here are listed in
+section 3, "Readings".
 """
 
 from __future__ import annotations
@@ -200,18 +200,15 @@ def compile_kernels() -> None:
 
 
 def forget_cache() -> list[Path]:
-    """Delete the cached machine code of the kernels and return the deleted files."""
+    """Delete the cached machine code of all cascade kernels and return the deleted files."""
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
-    deleted: list[Path] = []
-    for function in kernel.KERNELS:
-        cache = getattr(function, "_cache", None)
-        if cache is None:  # the compiler is switched off: nothing is cached
-            continue
-        folder = Path(cache.cache_path)
-        for file in sorted(folder.glob("kernel.*.nb[ic]")):
-            file.unlink(missing_ok=True)
-            deleted.append(file)
+    cache = getattr(kernel.merge_scenarios, "_cache", None)
+    if cache is None:  # the compiler is switched off: nothing is cached
+        return []
+    deleted = sorted(Path(cache.cache_path).glob("kernel*.nb[ic]"))
+    for file in deleted:
+        file.unlink(missing_ok=True)
     return deleted
 
 

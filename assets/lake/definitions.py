@@ -78,21 +78,28 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
         if venue not in exchanges:
             return MaterializeResult(metadata={"status": "disabled in settings", "rows": 0})
         client = exchanges[venue]
+        now = clock.now()
+        if DAY_CLOCK[dataset] is None:
+            days = [now.date()]
+        first = client.first_offered_day(dataset)
+        offered = [d for d in days if first is None or d >= first]
+        forgotten = days[: len(days) - len(offered)]
+        if forgotten:
+            _note_outage(context, lake, client, dataset, forgotten, _FORGOTTEN)
         try:
-            capture = _fetch(client, dataset, days, clock)
+            capture = _fetch(client, dataset, offered) if offered else None
         except SourceOutage as outage:
-            context.log.warning(f"{venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
-            recorded = days if DAY_CLOCK[dataset] is not None else [clock.now().date()]
-            for day in recorded:
-                lake.record_outage(RawKey(dataset, venue, client.source, day), outage.code, str(outage))
+            _note_outage(context, lake, client, dataset, offered, outage)
             return MaterializeResult(metadata={"status": outage.code, "reason": str(outage), "rows": 0})
+        if capture is None:
+            return MaterializeResult(metadata={"status": _FORGOTTEN.code, "rows": 0})
         batches = batches_of(
             capture,
             dataset=dataset,
             venue=venue,
             source=client.source,
-            days=days,
-            now=clock.now(),
+            days=offered,
+            now=now,
             is_synthetic=client.is_synthetic,
         )
         generations = lake.commit(batches)
@@ -101,6 +108,7 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
                 "status": "landed",
                 "dagster/row_count": sum(g.rows_count for g in generations),
                 "quarantined": sum(g.quarantined_rows_count for g in generations),
+                "days_not_offered": len(forgotten),
                 "sha256": MetadataValue.json([g.sha256 for g in generations]),
                 "payloads": len(capture.payloads),
             }
@@ -109,13 +117,26 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
     return landed
 
 
-def _fetch(client: ExchangeSource, dataset: str, days: Sequence[date], clock: Clock) -> Capture:
-    """Ask the client for a range of days; a snapshot is only the present, so past days have none."""
-    if DAY_CLOCK[dataset] is None:
+_FORGOTTEN = SourceOutage("not_offered", "the venue no longer tells of this day")
+
+
+def _note_outage(
+    context: AssetExecutionContext,
+    lake: RawLake,
+    client: ExchangeSource,
+    dataset: str,
+    days: Sequence[date],
+    outage: SourceOutage,
+) -> None:
+    context.log.warning(f"{client.venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
+    for day in days:
+        lake.record_outage(RawKey(dataset, client.venue, client.source, day), outage.code, str(outage))
+
+
+def _fetch(client: ExchangeSource, dataset: str, days: Sequence[date]) -> Capture:
+    if dataset == "instruments":
         return client.instruments()
     if dataset == "depth_bands":
-        if clock.now().date() not in days:
-            raise SourceOutage("not_offered", "a venue shows its order book only as it is now; past days have none")
         return client.depth_bands()
     fetch = {
         "candles": client.candles,

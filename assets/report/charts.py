@@ -146,7 +146,7 @@ def _drawn(chart: Chart) -> bytes:
     width, height = SIZES[chart.kind]
     with style.context(["default", _SETTINGS | {"font.size": FONT_PX[chart.kind]}], after_reset=True):
         figure = Figure(figsize=(width / 72.0, height / 72.0), dpi=72, facecolor="none")
-        axes = figure.add_axes((0.085, 0.115, 0.9, 0.855), facecolor="none")
+        axes = figure.add_axes((0.1, 0.115, 0.865, 0.855), facecolor="none")
         {"line": _line, "bar": _bar, "curve": _curve}[chart.kind](axes, chart)
         axes.yaxis.set_major_locator(_locator(axes, chart))
         axes.yaxis.set_major_formatter(_formatter(chart.unit, axes))

@@ -7,7 +7,8 @@ with kept as (
 superseded as (
     select
         count(*) as rows_count,
-        count(distinct (venue, venue_symbol, settled_at_utc)) as buckets_count
+        -- Rank 2 stands once in every bucket of more than one row.
+        count(*) filter (where bucket_rank = 2) as buckets_count
     from {{ ref('int_funding_rates_ranked') }}
     where bucket_rank > 1
 ),

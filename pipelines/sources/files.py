@@ -351,7 +351,6 @@ def _batches(
                 rejected=refused.select(*REJECTED_COLUMNS) if key in bad else none_refused,
                 payloads=tuple(behind),
                 origin_note=f"import of {', '.join(names[sha256] for sha256 in behind)}",
-                is_synthetic=mapping.is_synthetic,
             )
         )
     return batches

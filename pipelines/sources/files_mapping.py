@@ -137,7 +137,6 @@ class Mapping(_Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     about: str = ""
-    is_synthetic: bool = False
     files: tuple[FileRule, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

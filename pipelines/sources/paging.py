@@ -114,7 +114,8 @@ class _Pager(Generic[T]):
         self._clock = clock
         self._found: dict[int, T] = {}
         self._timeless: dict[str, T] = {}
-        expected = (wanted.end_ms - wanted.start_ms) // wanted.spacing_ms + 1
+        # An irregular series may be eight times as dense as its spacing: funding declared eight-hourly may settle hourly.
+        expected = (1 if wanted.is_regular else 8) * ((wanted.end_ms - wanted.start_ms) // wanted.spacing_ms + 1)
         # Even one record per page, each asked for twice, ends below this.
         self._requests_left = 4 * expected + 64
         self._accepted: set[tuple[int, int]] = set()
@@ -127,10 +128,9 @@ class _Pager(Generic[T]):
         """Go through the range once, always on from the newest record of the last page."""
         wanted = self._wanted
         cursor = wanted.start_ms
-        tail_ms = wanted.spacing_ms if wanted.is_regular else 1
-        while cursor - 1 < wanted.end_ms - tail_ms or not self._found:
-            if cursor >= wanted.end_ms:
-                break
+        # After the newest record of a regular series nothing is due for a whole spacing.
+        due_ms = wanted.spacing_ms if wanted.is_regular else 1
+        while cursor < wanted.end_ms and (not self._found or cursor - 1 + due_ms < wanted.end_ms):
             stop = min(wanted.end_ms, cursor + wanted.limit * wanted.spacing_ms)
             # One millisecond early, for servers whose `since` is exclusive. A page of one would only repeat itself.
             newest, fresh = self._ask(cursor - 1, stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
 from raw_world import RawWorld, build_raw_world
-
-NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 
 
 @dataclass(frozen=True)
@@ -37,35 +35,49 @@ def dbt_folder(project_root: Path) -> Path:
     return project_root / "dbt"
 
 
-@pytest.fixture(scope="session")
-def run_dbt(dbt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dbtRunnerResult]:
-    """Return a caller of dbt: `run_dbt(warehouse, threads, *arguments)`; all calls share one target folder."""
-    target = tmp_path_factory.mktemp("dbt_target")
+class Dbt:
+    """Calls dbt in this process; the project is parsed once.
 
-    def call(warehouse: Path, threads: int, *arguments: str) -> dbtRunnerResult:
+    The name of the database stands in the parsed manifest, so every warehouse file is called ``warehouse.duckdb``.
+    """
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self.folder = folder
+        self.target = target
+        self._parsed = self._invoke(None, target / "warehouse.duckdb", 1, "parse")
+        assert self._parsed.success, self._parsed.exception
+        self.manifest: dict[str, Any] = json.loads((target / "manifest.json").read_text())
+
+    def __call__(self, warehouse: Path, threads: int, *arguments: str) -> dbtRunnerResult:
+        """Run dbt's `arguments` against a warehouse file."""
+        assert warehouse.name == "warehouse.duckdb"
+        return self._invoke(self._parsed.result, warehouse, threads, *arguments)
+
+    def _invoke(self, manifest: Manifest | None, warehouse: Path, threads: int, *arguments: str) -> dbtRunnerResult:
+        folders = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.target]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LOWTIDE_WAREHOUSE", str(warehouse))
             patch.setenv("LOWTIDE_DUCKDB_THREADS", str(threads))
-            patch.setenv("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
-            folders = ["--project-dir", str(dbt_folder), "--profiles-dir", str(dbt_folder)]
-            result = dbtRunner().invoke(
-                ["--quiet", "--log-path", str(target), *arguments, *folders, "--target-path", str(target)]
+            result = dbtRunner(manifest).invoke(
+                ["--quiet", "--log-path", str(self.target), *arguments, *(str(f) for f in folders)]
             )
+        # The adapter keeps the file open until the process ends.
         if DuckDBConnectionManager._ENV is not None:
             DuckDBConnectionManager._ENV.close()
             DuckDBConnectionManager.close_all_connections()
         return result
 
-    call.target = target  # type: ignore[attr-defined]
-    return call
+
+@pytest.fixture(scope="session")
+def run_dbt(dbt_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dbt:
+    """Return a caller of dbt: `run_dbt(warehouse, threads, *arguments)`."""
+    return Dbt(dbt_folder, tmp_path_factory.mktemp("dbt_target"))
 
 
 @pytest.fixture(scope="session")
-def manifest(run_dbt: Callable[..., dbtRunnerResult]) -> dict[str, Any]:
+def manifest(run_dbt: Dbt) -> dict[str, Any]:
     """Return dbt's manifest of the project as it stands."""
-    result = run_dbt(Path(":memory:"), 1, "parse")
-    assert result.success, result.exception
-    return json.loads((run_dbt.target / "manifest.json").read_text())  # type: ignore[attr-defined]
+    return run_dbt.manifest
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +93,7 @@ def raw_world() -> RawWorld:
 
 
 @pytest.fixture(scope="session")
-def warehouse(
-    run_dbt: Callable[..., dbtRunnerResult], raw_world: RawWorld, tmp_path_factory: pytest.TempPathFactory
-) -> Warehouse:
+def warehouse(run_dbt: Dbt, raw_world: RawWorld, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """Return a warehouse after its first pass with all tests, unit tests included."""
     path = raw_world.write(tmp_path_factory.mktemp("world") / "warehouse.duckdb")
     result = run_dbt(path, 2, "build", "--exclude", "tag:second_pass")

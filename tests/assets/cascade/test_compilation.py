@@ -18,18 +18,26 @@ def test_importing_the_replay_does_not_import_numba() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+def _imported(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
 @pytest.mark.fast
-def test_kernels_live_in_one_module_without_hazardous_options(project_root: Path) -> None:
-    users = [
-        p.name
-        for p in sorted((project_root / "assets").rglob("*.py"))
-        if any(
-            isinstance(node, ast.Import | ast.ImportFrom)
-            and any("numba" in name for name in [getattr(node, "module", None) or "", *(a.name for a in node.names)])
-            for node in ast.walk(ast.parse(p.read_text()))
-        )
-    ]
-    assert users == ["kernel.py"]
+def test_compiled_code_lives_in_kernel_modules_that_share_nothing(project_root: Path) -> None:
+    users = {p: _imported(p) for p in sorted((project_root / "assets").rglob("*.py"))}
+    users = {p: names for p, names in users.items() if any(name.split(".")[0] == "numba" for name in names)}
+    assert "kernel.py" in {p.name for p in users}
+    for path, names in users.items():
+        assert path.name.startswith("kernel"), f"{path.name} imports numba: keep compiled code in a kernel module"
+        # A compiled helper of another module would leave a stale cached caller behind when it changes.
+        ours = {name for name in names if name.startswith(("assets", "pipelines", "quality"))}
+        assert ours <= {"assets.cascade.params"}, f"{path.name} must be self-contained, it imports {ours}"
+
+
+@pytest.mark.fast
+def test_kernels_have_no_hazardous_options() -> None:
     for function in kernel.KERNELS:
         options = getattr(function, "targetoptions", {"nogil": True})  # a plain function where the compiler is off
         assert options["nogil"]

@@ -16,8 +16,6 @@ from assets.ports import Generation, RawKey
 from pipelines.lake import manifest as module
 from pipelines.lake.manifest import LakeError, Manifest, ManifestCorrupt, decode_line, encode_line, name_of
 
-pytestmark = pytest.mark.fast
-
 ROOT = Path("/lake")
 SHA = "0123456789abcdef" * 4
 
@@ -51,6 +49,7 @@ def filled(root: Path, count: int) -> Manifest:
     return manifest
 
 
+@pytest.mark.fast
 @settings(deadline=None)
 @given(st.text(max_size=200), st.integers(0, 10**12), st.booleans())
 def test_line_survives_any_note(note: str, position: int, is_outage: bool) -> None:
@@ -62,6 +61,7 @@ def test_line_survives_any_note(note: str, position: int, is_outage: bool) -> No
     assert read == Generation(**{**given_line.__dict__, "position": position})
 
 
+@pytest.mark.fast
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 7))
 def test_any_flipped_bit_in_a_line_is_noticed(byte: int, bit: int) -> None:
@@ -71,6 +71,7 @@ def test_any_flipped_bit_in_a_line_is_noticed(byte: int, bit: int) -> None:
         decode_line(bytes(encoded), 0, ROOT)
 
 
+@pytest.mark.fast
 def test_path_that_does_not_follow_from_the_key_is_refused() -> None:
     body = json.loads(encode_line(line(), ROOT))
     body.pop("checksum")
@@ -180,6 +181,7 @@ def test_flip_in_an_acknowledged_line_stops_reading(
         (root / "manifest.jsonl").write_bytes(bytes(whole))
 
 
+@pytest.mark.fast
 def test_damage_in_the_middle_names_file_line_reason_and_remedy(tmp_path: Path) -> None:
     filled(tmp_path, 3)
     (tmp_path / "manifest.head").unlink()
@@ -258,6 +260,7 @@ def test_replaced_manifest_is_read_from_its_start(tmp_path: Path) -> None:
     assert manifest.position() == 0
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "name",
     [
@@ -290,6 +293,7 @@ def test_hostile_names_are_refused(name: object) -> None:
         name_of(name, "venue")  # type: ignore[arg-type]
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", ["a", "binance", "alternative_me", "x9", "a" * 32])
 def test_plain_names_pass(name: str) -> None:
     assert name_of(name, "venue") == name

@@ -15,8 +15,6 @@ from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.wire import BinanceWire, WireError, to_ms
 from pipelines.sandbox.world import World
 
-pytestmark = pytest.mark.fast
-
 FIRST = date(2025, 9, 1)
 NOW = datetime(2025, 10, 10, 12, 30, 15)
 HOUR_MS = 3_600_000

@@ -51,7 +51,7 @@ def candle_rule(**changes: Any) -> dict[str, Any]:
         "close_quote": "c",
         "volume_base": {
             "column": "v",
-            "scale": {"by": ["venue", "asset"], "choose": {"okx/BTC": 0.01, "okx/SOL": 1, "default": 1}},
+            "scale": {"by": ["venue", "asset"], "choose": {"okx/BTC": 0.01, "okx": 1, "default": 1}},
         },
     }
     rule = {"files": "*.csv", "dataset": "candles", "format": "csv", "columns": columns | changes.pop("columns", {})}
@@ -325,12 +325,6 @@ def test_larger_files_are_named_by_hash_only(lake: Lake, tmp_path: Path, monkeyp
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert lake.current()[0].payloads == (sha256,)
     assert lake.payload(sha256) is None
-
-
-def test_synthetic_records_are_called_so(lake: Lake, tmp_path: Path) -> None:
-    write(tmp_path / "in", "a.csv", csv_of(hour(0)))
-    run(lake, tmp_path / "in", mapping_of(candle_rule(), is_synthetic=True))
-    assert [g.is_synthetic for g in lake.current()] == [True]
 
 
 def test_progress_is_told(lake: Lake, tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
     for mapping in mappings:
         assert load_mapping(mapping.name) == mapping
         assert mapping.about
-        assert not mapping.is_synthetic
 
 
 def test_own_mapping_loads_from_a_path(written: Callable[[str], Path]) -> None:
@@ -157,6 +156,12 @@ def test_unknown_name_tells_the_known_ones(tmp_path: Path) -> None:
     for name in ("../multivenue", "/etc/passwd", "", "mappings/macro"):
         with pytest.raises(MappingError):
             load_mapping(name)
+
+
+def test_examples_of_the_manual_load(written: Callable[[str], Path], project_root: Path) -> None:
+    manual = (project_root / "docs" / "importing.md").read_text(encoding="utf-8")
+    examples = [block.split("```", 1)[0] for block in manual.split("```yaml\n")[1:]]
+    assert [load_mapping(written(text)).name for text in examples] == ["my_candles", "my_funding"]
 
 
 def test_every_dataset_can_be_mapped() -> None:

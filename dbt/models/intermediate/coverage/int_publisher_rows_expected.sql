@@ -1,4 +1,4 @@
-{#- Slow series by their own observation days. US trading days are taken as weekdays: a holiday shows as a venue_gap. -#}
+{#- Slow series by their own observation days. US trading days are taken as weekdays: a holiday is a venue_gap. -#}
 with observations as (
     select
         'etf_flows' as dataset,
