@@ -86,6 +86,5 @@ def _import_files(home: Home, settings: Settings, world: object, now: datetime, 
         world.write_files(Path(folder))  # type: ignore[attr-defined]
         for mapping, subfolder in FILES:
             watch(f"import {mapping}", "started")
-            declared = load_mapping(mapping).model_copy(update={"is_synthetic": True})
-            import_files(declared, Path(folder) / subfolder, lake, clock)
+            import_files(load_mapping(mapping), Path(folder) / subfolder, lake, clock, is_synthetic=True)
             watch(f"import {mapping}", "done")

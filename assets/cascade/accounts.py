@@ -189,7 +189,7 @@ def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
     is_included = np.empty(n, dtype=np.bool_)
     level = np.empty(n, dtype=np.int64)
     masks = np.empty((2, n), dtype=np.uint64)
-    figures = np.empty((2, n))
+    figures = np.empty((3, n))
     thresholds = np.geomspace(LEAST_DISTANCE_FRAC, MAX_UPWARD_SHOCK_FRAC, kernel.LEVELS - 1)
     thresholds = np.concatenate([[0.0], thresholds])
     kernel.survey_accounts(ledger, marks, thresholds, is_included, level, *masks, *figures)
@@ -197,7 +197,12 @@ def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
     order = np.lexsort((masks[1], masks[0], level))
     order = order[is_included[order]]
     sorted_ledger = _empty_ledger(ledger, order)
-    blocks = (_zeros(order.size + 1), _zeros(order.size), *np.zeros((2, order.size), dtype=np.uint64))
+    blocks = (
+        _zeros(order.size + 1),
+        _zeros(order.size),
+        *np.zeros((2, order.size), dtype=np.uint64),
+        np.empty(order.size),
+    )
     index = kernel.Index(*masks[:, order], *figures[:, order], *blocks, _zeros(kernel.LEVELS + 1), thresholds, marks)
     n_blocks = kernel.lay_out(ledger, order, sorted_ledger, level[order], index.long_mask, index.short_mask, index)
     index = index._replace(
@@ -205,6 +210,7 @@ def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
         block_level=index.block_level[:n_blocks].copy(),
         block_long=index.block_long[:n_blocks].copy(),
         block_short=index.block_short[:n_blocks].copy(),
+        block_distance=index.block_distance[:n_blocks].copy(),
     )
     return AccountLattice(marks, books, ledger, is_included, sorted_ledger, index)
 
@@ -402,19 +408,19 @@ def _room(lattice: AccountLattice, engine: Engine) -> tuple[Scratch, Watch]:
     n_blocks = lattice.index.block_level.size
     is_alive = np.zeros(n if engine == "naive" else 0, dtype=np.bool_)
     scratch = kernel.Scratch(_zeros(m), _zeros(m), _zeros(m), np.zeros(m), _zeros(n), np.zeros(64), is_alive)
-    bits = (n_blocks, n_blocks, kernel.LEVELS, kernel.LEVELS)
-    block_down, block_up, down, up = (np.zeros(size, dtype=np.uint64) for size in bits)
+    index = lattice.index
     watch = kernel.Watch(
-        until=np.full(lattice.index.long_mask.size, -np.inf),
-        block_until=np.full(n_blocks, -np.inf),
-        block_down=block_down,
-        block_up=block_up,
+        fall_limit=index.distance.copy(),
+        rise_limit=index.distance.copy(),
+        block_fall=index.block_distance.copy(),
+        block_rise=index.block_distance.copy(),
+        is_open=np.zeros(n_blocks, dtype=np.bool_),
         opened=_zeros(n_blocks),
         n_opened=_zeros(1),
-        down=down,
-        up=up,
-        anchor=lattice.mark_ticks.copy(),
-        travelled=np.zeros(1),
+        falls=np.zeros(m),
+        down=np.zeros(kernel.CELLS + 1, dtype=np.uint64),
+        up=np.zeros(kernel.CELLS + 1, dtype=np.uint64),
+        scale=np.zeros(3),
     )
     return scratch, watch
 

@@ -32,8 +32,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Replay = TypeVar("Replay")
 
-# Cells per call of a kernel. Fixed, so that the work of a cell never depends on the number of threads; 8 keeps two threads
-# busy from 16 cells on, and a call costs microseconds against a cell's tens of microseconds or more.
+# Cells per call of a kernel where threads share them. 8 keeps two threads busy from 16 cells on; a call costs tens of
+# microseconds with its memory, a cell as much or more.
 CHUNK_CELLS = 8
 
 
@@ -63,36 +63,37 @@ def empty_ledger(packed: Packed) -> Ledger:
 
 
 def in_chunks(packed: Packed, threads: int, run: Callable[[int, int, Work], None]) -> None:
-    """Run fixed chunks of cells, each with memory of its own; threads only decide who runs which chunk.
+    """Run all cells, by threads in fixed chunks with memory of their own; a cell never sees which chunk it is in.
 
     Raises
     ------
     ValueError
         Where there is less than one thread.
     """
-    from assets.cascade import kernel_dynamic as kernel  # noqa: PLC0415 - numba only where a kernel is needed
-
     if threads < 1:
         raise ValueError(f"threads = {threads}: at least 1")
+    if threads == 1:
+        run(0, packed.n_cells, _memory(packed))
+        return
 
     def one(begin: int) -> None:
-        work = kernel.Work(
-            np.empty(packed.most_bins, dtype=np.int64),
-            np.empty(packed.most_bins),
-            np.empty((2, 4), dtype=np.int64),
-            np.empty(packed.n_steps, dtype=np.int64),
-            np.empty(packed.n_steps),
-            np.empty(3),
-        )
-        run(begin, min(begin + CHUNK_CELLS, packed.n_cells), work)
+        run(begin, min(begin + CHUNK_CELLS, packed.n_cells), _memory(packed))
 
-    begins = range(0, packed.n_cells, CHUNK_CELLS)
-    if threads == 1:
-        for begin in begins:
-            one(begin)
-        return
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        list(pool.map(one, begins))
+        list(pool.map(one, range(0, packed.n_cells, CHUNK_CELLS)))
+
+
+def _memory(packed: Packed) -> Work:
+    from assets.cascade import kernel_dynamic as kernel  # noqa: PLC0415 - numba only where a kernel is needed
+
+    return kernel.Work(
+        np.empty(packed.most_bins, dtype=np.int64),
+        np.empty(packed.most_bins),
+        np.empty((2, 4), dtype=np.int64),
+        np.empty(packed.n_steps, dtype=np.int64),
+        np.empty(packed.n_steps),
+        np.empty(3),
+    )
 
 
 def sides(packed: Packed, ledger: Ledger) -> list[tuple[SideFlow, SideFlow]]:

@@ -64,6 +64,7 @@ class StressFrames(NamedTuple):
 _LAST_DAY = """
 select cast(max(interval_start_utc) as date)
 from marts.fct_open_interest_hourly
+inner join marts.fct_prices_hourly using (asset, interval_start_utc)
 where asset = ?
 """
 
@@ -243,7 +244,7 @@ def what_if(
     *,
     settings: Sequence[Setting] = SETTINGS,
 ) -> list[Row]:
-    """Replay one shock on one asset, on the last day with open interest where `day` is None.
+    """Replay one shock on one asset, on the last day with open interest and a price where `day` is None.
 
     Returns
     -------
@@ -259,7 +260,7 @@ def what_if(
         last = con.execute(_LAST_DAY, [asset]).fetchone()
         if last is None or last[0] is None:
             raise ValueError(
-                f"{asset}: no open interest on any day, so there is nothing to replay; see marts.dim_assets"
+                f"{asset}: no hour has both open interest and a price, so there is nothing to replay; see marts.dim_assets"
             )
         day = last[0]
     found = survey(con, day)

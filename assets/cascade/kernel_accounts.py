@@ -35,14 +35,15 @@ MASK_BITS = 64
 # Accounts per block. Below 16 the list of blocks is as long as a scan; above 64 one flagged account opens too many.
 BLOCK_ACCOUNTS = 32
 # Rounding of section 2 is below 3e-16 per operation; this share of an account's gross size, plus 1e-15 per position,
-# covers it a million times over. A larger margin costs checks and never correctness.
+# covers it a million times over. A larger margin costs judgements and never correctness.
 MARGIN_FRAC = 1e-9
 MARGIN_PER_POSITION_FRAC = 1e-15
-# Above this maintenance rate a rising price helps a long too little to outrun rounding: such accounts get level 0.
+# Above this maintenance rate a rising price helps a long too little to outrun rounding: such accounts are always judged.
 MAX_INDEXED_RATE_FRAC = 0.9
-# The odometer's anchor follows the marks once they are this far from it (share of the reference mark). 0 counts every
-# tick of a noisy path as travel; 5 % leaves no certificate to accounts that have less slack than that.
-ANCHOR_REACH_FRAC = 0.002
+# Cells over the range of falls in a round. Fewer flag accounts that are a cell away; filling more costs each round.
+CELLS = 256
+# Least width of a cell: keeps the scale finite where all assets moved alike.
+LEAST_CELL_FRAC = 1e-7
 
 # Columns of `Rows.lots`, int64[n_rows, n_assets, 5].
 SALES, PURCHASES, NETTED, NET, EXHAUSTED = range(5)
@@ -85,34 +86,41 @@ class Scratch(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What the mask engine knows ahead: per account, per block of accounts, per level of distance."""
+    """What the mask engine knows ahead: per account, per block of accounts, per level of safe distance."""
 
     long_mask: U64  # [n], assets whose fall hurts
     short_mask: U64  # [n], assets whose rise hurts
-    per_exposure: F64  # [n], 1 / (value lost per unit of travel)
-    margin: F64  # [n]
+    distance: F64  # [n], safe distance from the reference marks; -inf: always judged
+    per_exposure: F64  # [n], distance per unit of slack
+    margin: F64  # [n], slack kept back for rounding
     block_first: I64  # [n_blocks + 1]
     block_level: I64  # [n_blocks], non-decreasing
     block_long: U64  # [n_blocks]
     block_short: U64  # [n_blocks]
+    block_distance: F64  # [n_blocks], least of its accounts
     blocks_to_level: I64  # [LEVELS + 1], number of blocks below each level
     thresholds: F64  # [LEVELS], distance that each level is safe for
     reference: F64  # [n_assets], p0
 
 
 class Watch(NamedTuple):
-    """What the mask engine learns in a replay, and the list of blocks by which it is undone."""
+    """What the mask engine learns in a replay, and the list of blocks by which it is undone.
 
-    until: F64  # [n], the account is safe while the odometer is at or below; -inf unknown, +inf dead
-    block_until: F64  # [n_blocks], least `until` of the accounts that `block_down`, `block_up` flag
-    block_down: U64  # [n_blocks]
-    block_up: U64  # [n_blocks]
+    An account is safe while none of its longs fell by more than `fall_limit` and none of its shorts rose by more than
+    `rise_limit`, in shares of the reference marks. Dead accounts have +inf.
+    """
+
+    fall_limit: F64  # [n]
+    rise_limit: F64  # [n]
+    block_fall: F64  # [n_blocks], least of its accounts
+    block_rise: F64  # [n_blocks]
+    is_open: B8  # [n_blocks]
     opened: I64  # [n_blocks]
     n_opened: I64  # [1]
-    down: U64  # [LEVELS], assets that fell by more than the level
-    up: U64  # [LEVELS], assets that rose by more than the level
-    anchor: F64  # [n_assets]
-    travelled: F64  # [1], odometer at the anchor
+    falls: F64  # [n_assets], 1 - m / p0, negative for a rise
+    down: U64  # [CELLS + 1], assets that fell by more than a limit in the cell, or nearly so
+    up: U64  # [CELLS + 1]
+    scale: F64  # [3]: least fall, least rise, cells per unit
 
 
 class Rows(NamedTuple):
@@ -337,6 +345,20 @@ def naive_rows(
 # --- mask engine ----------------------------------------------------------------------------------------------------------
 
 
+@njit(**_INNER)
+def _count_below(thresholds: F64, move: float) -> int:
+    """Return how many thresholds are below `move`."""
+    low = 0
+    high = thresholds.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if thresholds[middle] >= move:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 @njit(**_OPTIONS)
 def survey_accounts(
     ledger: Ledger,
@@ -346,6 +368,7 @@ def survey_accounts(
     level: I64,
     long_mask: U64,
     short_mask: U64,
+    distance: F64,
     per_exposure: F64,
     margin: F64,
 ) -> None:
@@ -355,8 +378,9 @@ def survey_accounts(
     ----------
     ledger : Ledger
     reference, thresholds : float64[n_assets], float64[LEVELS]
-    is_included, level, long_mask, short_mask, per_exposure, margin : arrays[n]
-        Modified in place. `level` is the last one whose threshold is at or below the safe distance; 0 is always looked at.
+    is_included, level, long_mask, short_mask, distance, per_exposure, margin : arrays[n]
+        Modified in place. `level` is the last one whose threshold is at or below the safe distance; level 0 is always
+        looked at.
     """
     for i in range(ledger.collateral.shape[0]):
         equity, maintenance = _judge(ledger, i, reference)
@@ -366,7 +390,6 @@ def survey_accounts(
         longs = np.uint64(0)
         shorts = np.uint64(0)
         gross = abs(ledger.collateral[i])
-        exposure = 0.0
         lost = 0.0
         is_indexed = True
         for k in range(begin, end):
@@ -378,7 +401,6 @@ def survey_accounts(
             value = size * reference[a]
             required = ledger.requirement[k] * reference[a]
             gross += 2.0 * (value + size * ledger.entry[k])
-            exposure += value + required
             if ledger.quantity[k] > 0.0:
                 longs |= bit
                 lost += value - required
@@ -389,11 +411,12 @@ def survey_accounts(
         long_mask[i] = longs
         short_mask[i] = shorts
         margin[i] = (MARGIN_FRAC + MARGIN_PER_POSITION_FRAC * (end - begin)) * gross
-        per_exposure[i] = (1.0 - MARGIN_FRAC) / exposure if exposure > 0.0 else 0.0
-        level[i] = 0
+        per_exposure[i] = 0.0
+        distance[i] = -np.inf
         if is_indexed and lost > 0.0:
-            distance = (equity - maintenance - margin[i]) / lost * (1.0 - MARGIN_FRAC)
-            level[i] = max(0, _count_below(thresholds, distance) - 1)
+            per_exposure[i] = (1.0 - MARGIN_FRAC) / lost
+            distance[i] = (equity - maintenance - margin[i]) * per_exposure[i] - MARGIN_FRAC
+        level[i] = max(0, _count_below(thresholds, distance[i]) - 1)
 
 
 @njit(**_OPTIONS)
@@ -434,9 +457,11 @@ def lay_out(
             index.block_level[block] = level[s]
             index.block_long[block] = np.uint64(0)
             index.block_short[block] = np.uint64(0)
+            index.block_distance[block] = np.inf
             index.blocks_to_level[level[s] + 1] += 1
         index.block_long[block] |= long_mask[s]
         index.block_short[block] |= short_mask[s]
+        index.block_distance[block] = min(index.block_distance[block], index.distance[s])
     index.block_first[block + 1] = order.shape[0]
     for b in range(LEVELS):
         index.blocks_to_level[b + 1] += index.blocks_to_level[b]
@@ -444,110 +469,97 @@ def lay_out(
 
 
 @njit(**_INNER)
-def _count_below(thresholds: F64, move: float) -> int:
-    """Return how many levels are not safe for `move`: thresholds below it. A NaN move is safe for none."""
-    low = 0
-    high = thresholds.shape[0]
-    while low < high:
-        middle = (low + high) // 2
-        if thresholds[middle] >= move:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _cell(limit: float, least: float, per_unit: float) -> int:
+    """Return the cell of a limit. Monotone in `limit`, rounding included, so that no asset is missed."""
+    return int(min(max((limit - least) * per_unit, 0.0), float(CELLS)))
 
 
 @njit(**_INNER)
-def _mark_levels(index: Index, marks: F64, watch: Watch) -> int:
-    """Fill the masks of assets that moved by more than each level; return the number of levels to look at."""
-    watch.down[:] = np.uint64(0)
-    watch.up[:] = np.uint64(0)
-    top = 1
+def _note_moves(index: Index, marks: F64, watch: Watch) -> float:
+    """Tabulate which assets moved beyond a limit, by cell of limits; return the largest move of all."""
+    for c in range(CELLS + 1):
+        watch.down[c] = np.uint64(0)
+        watch.up[c] = np.uint64(0)
+    least = np.inf
+    most = -np.inf
+    for a in range(marks.shape[0]):
+        fall = 1.0 - marks[a] / index.reference[a]
+        watch.falls[a] = fall
+        least = min(least, fall)
+        most = max(most, fall)
+    per_unit = 1.0 / max((most - least) / (CELLS - 1), LEAST_CELL_FRAC)
+    watch.scale[0] = least
+    watch.scale[1] = -most
+    watch.scale[2] = per_unit
     for a in range(marks.shape[0]):
         bit = np.uint64(1) << np.uint64(a % MASK_BITS)
-        move = marks[a] / index.reference[a] - 1.0
-        level = _count_below(index.thresholds, abs(move))
-        if level == 0:
-            continue
-        if move < 0.0:
-            watch.down[level - 1] |= bit
-        else:
-            watch.up[level - 1] |= bit
-        top = max(top, level)
-    for level in range(top - 2, -1, -1):
-        watch.down[level] |= watch.down[level + 1]
-        watch.up[level] |= watch.up[level + 1]
-    watch.down[0] = ~np.uint64(0)
-    watch.up[0] = ~np.uint64(0)
-    return top
+        watch.down[_cell(watch.falls[a], least, per_unit)] |= bit
+        watch.up[_cell(-watch.falls[a], -most, per_unit)] |= bit
+    for c in range(CELLS - 1, -1, -1):
+        watch.down[c] |= watch.down[c + 1]
+        watch.up[c] |= watch.up[c + 1]
+    return max(most, -least)
 
 
 @njit(**_INNER)
-def _drive(index: Index, marks: F64, watch: Watch) -> float:
-    """Return the distance of the marks from the anchor (largest over assets), moving the anchor where it is too far."""
-    distance = 0.0
-    for a in range(marks.shape[0]):
-        distance = max(distance, abs(marks[a] - watch.anchor[a]) / index.reference[a])
-    if distance > ANCHOR_REACH_FRAC:
-        watch.travelled[0] += distance
-        for a in range(marks.shape[0]):
-            watch.anchor[a] = marks[a]
-        distance = 0.0
-    return distance
+def _renew(ledger: Ledger, index: Index, i: int, slack: float, move: float, watch: Watch) -> None:
+    """Set the limits of a living account: as far beyond its best-placed assets as its slack carries all of them."""
+    reach = (slack - index.margin[i] * (1.0 + move)) * index.per_exposure[i] - MARGIN_FRAC * (1.0 + move)
+    fall = np.inf
+    rise = np.inf
+    for k in range(ledger.first_position[i], ledger.first_position[i + 1]):
+        if ledger.quantity[k] > 0.0:
+            fall = min(fall, watch.falls[ledger.asset[k]])
+        elif ledger.quantity[k] < 0.0:
+            rise = min(rise, -watch.falls[ledger.asset[k]])
+    is_indexed = index.per_exposure[i] > 0.0
+    watch.fall_limit[i] = fall + reach if is_indexed else -np.inf
+    watch.rise_limit[i] = rise + reach if is_indexed else -np.inf
 
 
 @njit(**_INNER)
 def _open_block(
-    ledger: Ledger, index: Index, block: int, scratch: Scratch, watch: Watch, distance: float, n_found: int
+    ledger: Ledger, index: Index, block: int, scratch: Scratch, watch: Watch, move: float, n_found: int
 ) -> int:
-    """Judge the flagged accounts of a block whose certificate has run out; return the new number of found accounts."""
-    down = watch.block_down[block]
-    up = watch.block_up[block]
-    odometer = watch.travelled[0] + distance
-    earliest = np.inf
+    """Judge the flagged accounts of a block; return the new number of found accounts."""
+    least_fall = np.inf
+    least_rise = np.inf
     for i in range(index.block_first[block], index.block_first[block + 1]):
-        if (index.long_mask[i] & down) | (index.short_mask[i] & up) == np.uint64(0):
-            continue
-        if watch.until[i] < odometer:
+        down = watch.down[_cell(watch.fall_limit[i], watch.scale[0], watch.scale[2])]
+        up = watch.up[_cell(watch.rise_limit[i], watch.scale[1], watch.scale[2])]
+        if (index.long_mask[i] & down) | (index.short_mask[i] & up) != np.uint64(0):
             equity, maintenance = _judge(ledger, i, scratch.marks)
             if equity < maintenance:
                 scratch.found[n_found] = i
                 n_found += 1
-                watch.until[i] = np.inf
+                watch.fall_limit[i] = np.inf
+                watch.rise_limit[i] = np.inf
             else:
-                slack = equity - maintenance - index.margin[i] * (1.0 + odometer)
-                reach = slack * index.per_exposure[i] - distance - MARGIN_FRAC * (1.0 + odometer)
-                watch.until[i] = watch.travelled[0] + reach
-        earliest = min(earliest, watch.until[i])
-    watch.block_until[block] = earliest
+                _renew(ledger, index, i, equity - maintenance, move, watch)
+        least_fall = min(least_fall, watch.fall_limit[i])
+        least_rise = min(least_rise, watch.rise_limit[i])
+    watch.block_fall[block] = least_fall
+    watch.block_rise[block] = least_rise
     return n_found
 
 
 @njit(**_INNER)
 def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -> int:
     """Look at the blocks that the moves may have reached; fill `found` and return how many accounts fail."""
-    distance = _drive(index, scratch.marks, watch)
-    odometer = watch.travelled[0] + distance
-    top = _mark_levels(index, scratch.marks, watch)
-    nothing = np.uint64(0)
+    move = _note_moves(index, scratch.marks, watch)
+    # Beyond this level every account is safe by its first distance, whatever was learnt since.
+    levels = max(1, _count_below(index.thresholds, move))
     n_found = np.int64(0)
-    for block in range(index.blocks_to_level[top]):
-        level = index.block_level[block]
-        down = watch.down[level] & index.block_long[block]
-        up = watch.up[level] & index.block_short[block]
-        if down | up == nothing:
+    for block in range(index.blocks_to_level[levels]):
+        down = watch.down[_cell(watch.block_fall[block], watch.scale[0], watch.scale[2])]
+        up = watch.up[_cell(watch.block_rise[block], watch.scale[1], watch.scale[2])]
+        if (index.block_long[block] & down) | (index.block_short[block] & up) == np.uint64(0):
             continue
-        known_down = watch.block_down[block]
-        known_up = watch.block_up[block]
-        is_known = (down & ~known_down) | (up & ~known_up) == nothing
-        if is_known and odometer <= watch.block_until[block]:
-            continue
-        if known_down | known_up == nothing:
+        if not watch.is_open[block]:
+            watch.is_open[block] = True
             watch.opened[watch.n_opened[0]] = block
             watch.n_opened[0] += 1
-        watch.block_down[block] = down
-        watch.block_up[block] = up
-        n_found = _open_block(ledger, index, block, scratch, watch, distance, n_found)
+        n_found = _open_block(ledger, index, block, scratch, watch, move, n_found)
     return n_found
 
 
@@ -556,15 +568,13 @@ def _undo(index: Index, watch: Watch) -> None:
     """Forget what a replay learnt, at the cost of the blocks that it opened."""
     for o in range(watch.n_opened[0]):
         block = watch.opened[o]
-        watch.block_until[block] = -np.inf
-        watch.block_down[block] = np.uint64(0)
-        watch.block_up[block] = np.uint64(0)
+        watch.is_open[block] = False
+        watch.block_fall[block] = index.block_distance[block]
+        watch.block_rise[block] = index.block_distance[block]
         for i in range(index.block_first[block], index.block_first[block + 1]):
-            watch.until[i] = -np.inf
+            watch.fall_limit[i] = index.distance[i]
+            watch.rise_limit[i] = index.distance[i]
     watch.n_opened[0] = 0
-    watch.travelled[0] = 0.0
-    for a in range(index.reference.shape[0]):
-        watch.anchor[a] = index.reference[a]
 
 
 @njit(**_OPTIONS)
@@ -593,7 +603,6 @@ def masked_rows(
     scratch, watch, rows : Scratch, Watch, Rows
         Modified in place; `watch` is left as it was given (undone).
     """
-    _undo(index, watch)
     for row in range(begin, end):
         if row == begin or not is_path:
             scratch.net[:] = 0
@@ -621,11 +630,12 @@ KERNELS = (
     _stamp,
     _find_naive,
     naive_rows,
+    _count_below,
     survey_accounts,
     lay_out,
-    _count_below,
-    _mark_levels,
-    _drive,
+    _cell,
+    _note_moves,
+    _renew,
     _open_block,
     _find_masked,
     _undo,

@@ -27,6 +27,16 @@ FONT_PX = {"line": 12.5, "bar": 12.5, "curve": 12.0}
 # Lines beyond the fourth are dashed as well as coloured: eight hues alone are not told apart by everyone.
 DASHES: tuple[str | tuple[float, Sequence[float]], ...] = ("solid",) * 4 + ((0.0, (5.0, 2.0)),) * 4
 
+# Round steps of an amplification axis, by how far it reaches; the last set ends beyond any move that a grid allows.
+AMPLIFICATION_STEPS = (
+    (1.0, 1.1, 1.2, 1.3, 1.4, 1.5),
+    (1.0, 1.5, 2.0, 2.5, 3.0),
+    (1.0, 2.0, 3.0, 5.0, 8.0),
+    (1.0, 2.0, 5.0, 10.0, 20.0),
+    (1.0, 3.0, 10.0, 30.0, 100.0),
+    (1.0, 10.0, 100.0, 1_000.0, 10_000.0, float("inf")),
+)
+
 # Colours that stand for CSS variables. matplotlib needs real ones; these occur nowhere else in its output.
 _SERIES_COLOURS = tuple(f"#0a0b{k:02d}" for k in range(1, 9))
 _TEXT, _GRID, _AXIS = "#0a0b21", "#0a0b22", "#0a0b23"
@@ -157,14 +167,13 @@ def _drawn(chart: Chart) -> bytes:
 
 
 def _locator(axes: Axes, chart: Chart) -> Any:
-    """Return round steps; on an amplification axis they are counted from 1, where nothing is added."""
+    """Return round steps; an amplification axis is logarithmic and begins at 1, where nothing is added."""
     from matplotlib.ticker import FixedLocator, MaxNLocator  # noqa: PLC0415
 
-    steps = MaxNLocator(nbins=5, min_n_ticks=3)
     if chart.kind != "curve":
-        return steps
-    low, high = axes.get_ylim()
-    return FixedLocator([1.0 + step for step in steps.tick_values(0.0, high - 1.0) if low <= 1.0 + step <= high])
+        return MaxNLocator(nbins=5, min_n_ticks=3)
+    _, top = axes.get_ylim()
+    return FixedLocator([step for step in next(s for s in AMPLIFICATION_STEPS if top <= s[-1] * 1.2) if step <= top])
 
 
 def _line(axes: Axes, chart: Chart) -> None:
@@ -233,8 +242,10 @@ def _curve(axes: Axes, chart: Chart) -> None:
     ticks = [-reach, -reach / 2, 0.0, reach / 2, reach]
     axes.set_xticks(ticks, [f"{t:+.3g}".replace("-", "\u2212") if t else "0" for t in ticks])
     top = max((s.high for s in chart.series if s.high is not None), default=1.0)
-    added = max(0.25, (top - 1.0) * 1.1)
-    axes.set_ylim(1.0 - 0.06 * added, 1.0 + added)
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    top = max(1.3, top)
+    axes.set_ylim(top**-0.05, top**1.08)
 
 
 def _positions(x: Sequence[datetime | date | float]) -> list[float]:

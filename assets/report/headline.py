@@ -110,8 +110,25 @@ def _critical_figure(stress: Stress) -> Sentence:
     asset, settings = _critical_settings(stress)
     if not settings:
         return Sentence("figure.critical_missing")
-    suffix, values = _soft(settings[0])
-    return Sentence(f"figure.critical{suffix}", values | {"asset": asset})
+    found = [s.critical for s in settings if s.critical]
+    softs = sorted(c.sim_soft_shock_frac for c in found if c.sim_soft_shock_frac is not None)
+    survivals = [s.depth_survival_frac for s in settings]
+    values: dict[str, Value] = {
+        "asset": asset,
+        "settings_count": len(settings),
+        "low_survival_x": min(survivals),
+        "high_survival_x": max(survivals),
+        "grid_max_shock_frac": max(c.grid_max_shock_frac for c in found),
+    }
+    if not softs:
+        return Sentence("figure.critical_censored", values)
+    # One setting's number alone would hide that the others disagree: the figure is the range over settings.
+    values["low_soft_shock_frac"] = softs[0]
+    if len(softs) < len(found):
+        return Sentence("figure.critical_open", values)
+    if softs[0] == softs[-1]:
+        return Sentence("figure.critical", values)
+    return Sentence("figure.critical_range", values | {"high_soft_shock_frac": softs[-1]})
 
 
 def _etf_figure(etf: EtfFlows) -> Sentence:
@@ -238,8 +255,12 @@ def _critical(stress: Stress) -> Sentence:
         "fuel_origin": stress.fuel_origins,
         "fuel_prior": stress.fuel_priors,
         "depth_origin": stress.depth_origins,
-        "depth_prior": stress.depth_priors or None,
     }
+    if not stress.depth_priors:
+        return Sentence(
+            "say.critical", {"asset": asset}, _at_most(items), Sentence("cond.critical_measured", condition)
+        )
+    condition["depth_prior"] = stress.depth_priors
     return Sentence("say.critical", {"asset": asset}, _at_most(items), Sentence("cond.critical", condition))
 
 

@@ -7,7 +7,6 @@ Belongs here: digits, thin spaces, signs, large-number words, names made inert. 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -22,7 +21,8 @@ MINUS = "\u2212"
 # Figures whose sign is the message carry a plus too.
 _SIGNED = ("return_frac", "change", "net_flow", "z_x", "streak_count", "funding_8h_frac", "funding_annualised_frac")
 _ENUMS = ("_origin", "_status", "_class", "_side", "_kind", "_reason", "knowledge")
-_PLAIN_SHARES = ("depth_survival_frac", "sold_share_frac", "impact_exponent_x")
+_LISTS = ("fuel_venues", "sources")
+_PLAIN_SHARES = ("low_survival_x", "high_survival_x", "depth_survival_frac", "sold_share_frac", "impact_exponent_x")
 
 _LARGE: dict[str, tuple[tuple[float, str], ...]] = {
     "en": ((1e12, "tn"), (1e9, "bn"), (1e6, "m"), (1e3, "k")),
@@ -54,6 +54,8 @@ def show(name: str, value: Any, lang: str) -> str:
         return word("missing", lang)
     if isinstance(value, bool):
         return word("yes" if value else "no", lang)
+    if name in _LISTS and isinstance(value, str):
+        return word("list.comma", lang).join(inert(part) for part in value.split(",") if part) or word("none", lang)
     if isinstance(value, tuple):
         return word("list.comma", lang).join(show(name, part, lang) for part in value) or word("none", lang)
     if isinstance(value, datetime):
@@ -166,8 +168,3 @@ def _price(value: float) -> str:
         if abs(value) >= least:
             return f"{value:,.{digits}f}"
     return f"{value:.5g}" if abs(value) >= 1e-4 else f"{value:.8f}".rstrip("0")
-
-
-def joined(names: Iterable[str], lang: str) -> str:
-    """Return names as an inert, comma-separated list."""
-    return word("list.comma", lang).join(inert(name) for name in names)

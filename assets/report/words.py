@@ -77,12 +77,30 @@ _HEADLINE = {
     "figure.funding.note": _w("{median_funding_annualised_frac} a year", "年化 {median_funding_annualised_frac}"),
     "figure.funding_missing.label": _w("Funding", "资金费率"),
     "figure.critical.label": _w("{asset} soft critical shock, down", "{asset} 下行软临界冲击"),
-    "figure.critical.value": _w("{sim_soft_shock_frac}", "{sim_soft_shock_frac}"),
-    "figure.critical.note": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind}，W = {depth_survival_frac}"),
+    "figure.critical.value": _w("{low_soft_shock_frac}", "{low_soft_shock_frac}"),
+    "figure.critical.note": _w(
+        "over {settings_count} settings, W {low_survival_x} to {high_survival_x}",
+        "{settings_count} 种设定，W {low_survival_x} 至 {high_survival_x}",
+    ),
+    "figure.critical_range.label": _w("{asset} soft critical shock, down", "{asset} 下行软临界冲击"),
+    "figure.critical_range.value": _w(
+        "{low_soft_shock_frac} to {high_soft_shock_frac}", "{low_soft_shock_frac} 至 {high_soft_shock_frac}"
+    ),
+    "figure.critical_range.note": _w(
+        "over {settings_count} settings, W {low_survival_x} to {high_survival_x}",
+        "{settings_count} 种设定，W {low_survival_x} 至 {high_survival_x}",
+    ),
+    "figure.critical_open.label": _w("{asset} soft critical shock, down", "{asset} 下行软临界冲击"),
+    "figure.critical_open.value": _w("{low_soft_shock_frac} to none", "{low_soft_shock_frac} 至无"),
+    "figure.critical_open.note": _w(
+        "none up to {grid_max_shock_frac} in some of {settings_count} settings, W {low_survival_x} to {high_survival_x}",
+        "{settings_count} 种设定中部分在 {grid_max_shock_frac} 以内无，W {low_survival_x} 至 {high_survival_x}",
+    ),
     "figure.critical_censored.label": _w("{asset} soft critical shock, down", "{asset} 下行软临界冲击"),
     "figure.critical_censored.value": _w("none up to {grid_max_shock_frac}", "{grid_max_shock_frac} 以内无"),
     "figure.critical_censored.note": _w(
-        "{shock_kind}, W = {depth_survival_frac}", "{shock_kind}，W = {depth_survival_frac}"
+        "over {settings_count} settings, W {low_survival_x} to {high_survival_x}",
+        "{settings_count} 种设定，W {low_survival_x} 至 {high_survival_x}",
     ),
     "figure.critical_missing.label": _w("Critical shock", "临界冲击"),
     "figure.etf.label": _w("{asset} spot ETF flow", "{asset} 现货 ETF 净流量"),
@@ -128,8 +146,8 @@ _HEADLINE = {
         "8 小时资金费率中位数介于 {low_funding_8h_frac}（{low_asset}）与 {high_funding_8h_frac}（{high_asset}）之间；{asset} 为 {median_funding_8h_frac}，前一日 {previous_median_funding_8h_frac}。",
     ),
     "cond.funding": _w(
-        "{asset}: {venues_count} venues, {weighted_venues_count} of them with open interest; z-score against the previous 30 days {funding_z_x}. Positive: longs pay shorts.",
-        "{asset}：{venues_count} 家交易所，其中 {weighted_venues_count} 家有持仓量；相对前 30 日的 z 值 {funding_z_x}。正值表示多头付费给空头。",
+        "{asset}: rates of {venues_count} venue(s), open interest of {weighted_venues_count}; z-score against the previous 30 days {funding_z_x}. Positive: longs pay shorts.",
+        "{asset}：{venues_count} 家交易所有费率，其中 {weighted_venues_count} 家有持仓量；相对前 30 日的 z 值 {funding_z_x}。正值表示多头付费给空头。",
     ),
     "say.funding_missing": _w("Funding: missing, no rate of the day.", "资金费率：缺失，当日无费率。"),
     "say.critical": _w(
@@ -147,6 +165,10 @@ _HEADLINE = {
     "cond.critical": _w(
         "Assumes that the mark follows the book with pass-through {pass_through_x}. Fuel {fuel_origin} ({fuel_prior}), depth {depth_origin} ({depth_prior}). The spread between settings is the message, not one number.",
         "假设标记价格以传导系数 {pass_through_x} 跟随盘口。燃料：{fuel_origin}（{fuel_prior}）；深度：{depth_origin}（{depth_prior}）。应看各设定之间的区间，而非单一数字。",
+    ),
+    "cond.critical_measured": _w(
+        "Assumes that the mark follows the book with pass-through {pass_through_x}. Fuel {fuel_origin} ({fuel_prior}), depth {depth_origin}. The spread between settings is the message, not one number.",
+        "假设标记价格以传导系数 {pass_through_x} 跟随盘口。燃料：{fuel_origin}（{fuel_prior}）；深度：{depth_origin}。应看各设定之间的区间，而非单一数字。",
     ),
     "say.critical_missing": _w("Critical shock: missing, no replay of the day.", "临界冲击：缺失，当日无回放。"),
     "say.etf": _w("Spot ETF net flow: {items}.", "现货 ETF 净流量：{items}。"),
@@ -297,8 +319,8 @@ _STRESS = {
     "stress.overview": _w("A push of {summary_shock_frac}: where it ends", "{summary_shock_frac} 冲击的终点"),
     "stress.critical": _w("Critical shocks", "临界冲击"),
     "stress.read_critical": _w(
-        "Soft: smallest shock after which the cascade adds at least as much again. Jump: smallest shock at which the end point jumps by 1 % or more. None up to the end of the grid is censored: larger than searched, not zero. The steepest branching ratio above 1 marks a zone that feeds itself.",
-        "软临界：级联追加跌幅不小于冲击本身的最小冲击。跳变临界：终点跳动不小于 1% 的最小冲击。网格内未出现即为删失：大于搜索范围，而不是零。最大分支比大于 1 表示存在自我强化区间。",
+        "Soft: smallest shock after which the cascade adds at least as much again. Jump: smallest shock at which the end point jumps by 1 % or more. Neither is reported below 1 %. None up to the end of the grid is censored: larger than searched, not zero. The steepest branching ratio above 1 marks a zone that feeds itself.",
+        "软临界：级联追加跌幅不小于冲击本身的最小冲击。跳变临界：终点跳动不小于 1% 的最小冲击。低于 1% 的冲击不予报告。网格内未出现即为删失：大于搜索范围，而不是零。最大分支比大于 1 表示存在自我强化区间。",
     ),
     "stress.detail": _w("All shocks and settings, by asset", "全部冲击与设定，按资产"),
     "stress.detail_asset": _w(
@@ -309,6 +331,10 @@ _STRESS = {
         "Fuel from {fuel_venues}: {fuel_origin} ({fuel_prior}), {fuel_weight_frac} of open interest counted as leveraged. Depth {depth_origin} ({depth_prior}).",
         "燃料来自 {fuel_venues}：{fuel_origin}（{fuel_prior}），持仓量的 {fuel_weight_frac} 计为杠杆燃料。深度：{depth_origin}（{depth_prior}）。",
     ),
+    "stress.inputs_measured": _w(
+        "Fuel from {fuel_venues}: {fuel_origin} ({fuel_prior}), {fuel_weight_frac} of open interest counted as leveraged. Depth {depth_origin}.",
+        "燃料来自 {fuel_venues}：{fuel_origin}（{fuel_prior}），持仓量的 {fuel_weight_frac} 计为杠杆燃料。深度：{depth_origin}。",
+    ),
     "stress.setting": _w("{shock_kind}, W = {depth_survival_frac}", "{shock_kind}，W = {depth_survival_frac}"),
     "stress.setting_more": _w(
         "g = {impact_exponent_x}, φ = {sold_share_frac}; {depth_100bps_usd} USD within 1 %",
@@ -316,8 +342,8 @@ _STRESS = {
     ),
     "chart.amplification": _w("{about}: amplification by shock", "{about}：各冲击下的放大倍数"),
     "chart.amplification_caption": _w(
-        "Vertical: end of the cascade divided by the shock; 1 means that nothing was added. Horizontal: shock in %; left of zero the price is pushed down and longs are the fuel, right of zero up and shorts are.",
-        "纵轴：级联终点除以冲击，1 表示没有放大。横轴：冲击（%）；零左侧为下压价格、多头为燃料，右侧为上推价格、空头为燃料。",
+        "Vertical, log scale: end of the cascade divided by the shock; 1 means that nothing was added. Horizontal: shock in %; left of zero the price is pushed down and longs are the fuel, right of zero up and shorts are.",
+        "纵轴（对数）：级联终点除以冲击，1 表示没有放大。横轴：冲击（%）；零左侧为下压价格、多头为燃料，右侧为上推价格、空头为燃料。",
     ),
     "side.long": _w("Down (longs force-closed)", "下行（多头强平）"),
     "push.long": _w("Down · longs", "下行 · 多头"),

@@ -133,7 +133,13 @@ class _Part:
 
 
 def import_files(
-    mapping: Mapping, folder_or_file: Path, lake: Lake, clock: Clock, progress: Progress | None = None
+    mapping: Mapping,
+    folder_or_file: Path,
+    lake: Lake,
+    clock: Clock,
+    progress: Progress | None = None,
+    *,
+    is_synthetic: bool = False,
 ) -> ImportSummary:
     """Import files into the lake.
 
@@ -148,6 +154,8 @@ def import_files(
         Our clock; its day is the capture day of snapshots and of rows whose own day is unknown.
     progress : callable, optional
         Called with a text, steps done, steps in all.
+    is_synthetic : bool
+        True where the files were written by the sandbox.
 
     Raises
     ------
@@ -173,6 +181,7 @@ def import_files(
             made, counted = _judge(mapping, RAW_TABLES[dataset], own, now)
             batches += made
             counts += counted
+    batches = [replace(batch, is_synthetic=is_synthetic) for batch in batches]
     shrunk = _land(mapping, batches, parts, lake, now.date(), say)
     return ImportSummary(mapping.name, tuple(counts), ignored, shrunk)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner, dbtRunnerResult
-from dbt.contracts.graph.manifest import Manifest
 from raw_world import RawWorld, build_raw_world
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Dbt:
         return self._invoke(self._parsed.result, warehouse, threads, *arguments)
 
     def _invoke(self, manifest: Manifest | None, warehouse: Path, threads: int, *arguments: str) -> dbtRunnerResult:
+        # Seconds to import, and the drift tests beside this file need none of it.
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415
+
         folders = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.target]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LOWTIDE_WAREHOUSE", str(warehouse))

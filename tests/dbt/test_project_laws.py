@@ -37,6 +37,7 @@ def test_names_follow_their_folder(models: dict[str, dict[str, Any]]) -> None:
     assert [n for n, m in models.items() if m["schema"] != _folder(m)] == []
 
 
+@pytest.mark.fast
 def test_one_yml_stands_beside_each_model(dbt_folder: Path) -> None:
     sql = {p.with_suffix("") for p in (dbt_folder / "models").rglob("*.sql")}
     yml = {p.with_suffix("") for p in (dbt_folder / "models").rglob("*.yml")} - {dbt_folder / "models" / "sources"}
@@ -104,6 +105,7 @@ def test_tests_are_sentences(manifest: dict[str, Any]) -> None:
     assert [n for n in units if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+){3,}", n)] == []
 
 
+@pytest.mark.fast
 def test_singular_tests_say_what_a_returned_row_means(dbt_folder: Path) -> None:
     silent = [
         p.name for p in (dbt_folder / "data_tests").glob("*.sql") if not p.read_text().startswith("-- A returned row ")
@@ -130,6 +132,7 @@ def unordered_aggregates(sql: str) -> Iterator[str]:
         yield f"line {number + 1}: {' '.join(call.split())}"
 
 
+@pytest.mark.fast
 def test_the_lint_finds_an_unordered_sum() -> None:
     assert list(unordered_aggregates("select sum(x) from t")) == ["line 1: sum(x)"]
     assert list(unordered_aggregates("select\n  stddev_samp(cast(x as double)),\n  avg(y order by k)")) == [
@@ -147,6 +150,7 @@ def test_float_aggregates_run_in_a_declared_order(warehouse: Any) -> None:
     assert faults == []
 
 
+@pytest.mark.fast
 def test_no_model_asks_for_the_time_or_for_chance(dbt_folder: Path) -> None:
     asking = [
         p.name

@@ -136,8 +136,12 @@ def test_censored_critical_shock_is_never_a_number(report):
     assert (censored.sim_soft_shock_frac, censored.is_soft_censored) == (None, True)
     assert (found.sim_soft_shock_frac, found.previous_sim_soft_shock_frac) == (0.045, pytest.approx(0.055))
     figure = next(f for f in report.headline.figures if f.key.startswith("figure.critical"))
-    assert figure.key == "figure.critical_censored"
-    assert "sim_soft_shock_frac" not in figure.values
+    assert figure.key == "figure.critical_open"
+    assert figure.values["low_soft_shock_frac"] == 0.045
+    assert "high_soft_shock_frac" not in figure.values
+    said = next(s for s in report.headline.sentences if s.key == "say.critical")
+    assert [item.key.endswith("_censored") for item in said.items] == [True, True, False]
+    assert all("sim_soft_shock_frac" not in item.values for item in said.items[:2])
 
 
 def test_coverage_counts_and_gives_reasons_to_sections(report):
