@@ -33,11 +33,13 @@ def examine(root: Path | None) -> bool:
     clock = clock_of(settings)
     lake = lake_of(home, clock)
     faults = lake.verify()
-    _print_lake(lake)
-    _print_venues(home, settings, lake)
-    _print_snapshot(home)
     for fault in faults:
         OUT.print(f"[red]broken[/]     {plain(fault)}")
+    if not faults:
+        # A damaged manifest cannot be listed; the faults above say what to do.
+        _print_lake(lake)
+    _print_venues(home, settings, lake)
+    _print_snapshot(home)
     return not faults
 
 

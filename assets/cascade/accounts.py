@@ -189,7 +189,7 @@ def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
     is_included = np.empty(n, dtype=np.bool_)
     level = np.empty(n, dtype=np.int64)
     masks = np.empty((2, n), dtype=np.uint64)
-    figures = np.empty((3, n))
+    figures = np.empty((2, n))
     thresholds = np.geomspace(LEAST_DISTANCE_FRAC, MAX_UPWARD_SHOCK_FRAC, kernel.LEVELS - 1)
     thresholds = np.concatenate([[0.0], thresholds])
     kernel.survey_accounts(ledger, marks, thresholds, is_included, level, *masks, *figures)
@@ -210,7 +210,6 @@ def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
         block_level=index.block_level[:n_blocks].copy(),
         block_long=index.block_long[:n_blocks].copy(),
         block_short=index.block_short[:n_blocks].copy(),
-        block_distance=index.block_distance[:n_blocks].copy(),
     )
     return AccountLattice(marks, books, ledger, is_included, sorted_ledger, index)
 
@@ -408,19 +407,22 @@ def _room(lattice: AccountLattice, engine: Engine) -> tuple[Scratch, Watch]:
     n_blocks = lattice.index.block_level.size
     is_alive = np.zeros(n if engine == "naive" else 0, dtype=np.bool_)
     scratch = kernel.Scratch(_zeros(m), _zeros(m), _zeros(m), np.zeros(m), _zeros(n), np.zeros(64), is_alive)
-    index = lattice.index
+    bits = (n_blocks, n_blocks, kernel.LEVELS, kernel.LEVELS, kernel.CELLS + 1, kernel.CELLS + 1)
+    block_down, block_up, down, up, near_down, near_up = (np.zeros(size, dtype=np.uint64) for size in bits)
     watch = kernel.Watch(
-        fall_limit=index.distance.copy(),
-        rise_limit=index.distance.copy(),
-        block_fall=index.block_distance.copy(),
-        block_rise=index.block_distance.copy(),
-        is_open=np.zeros(n_blocks, dtype=np.bool_),
+        limit=np.full(lattice.index.long_mask.size, -np.inf),
+        block_limit=np.full(n_blocks, -np.inf),
+        block_down=block_down,
+        block_up=block_up,
         opened=_zeros(n_blocks),
         n_opened=_zeros(1),
+        down=down,
+        up=up,
+        near_down=near_down,
+        near_up=near_up,
+        anchor=lattice.mark_ticks.copy(),
         falls=np.zeros(m),
-        down=np.zeros(kernel.CELLS + 1, dtype=np.uint64),
-        up=np.zeros(kernel.CELLS + 1, dtype=np.uint64),
-        scale=np.zeros(3),
+        travelled=np.zeros(1),
     )
     return scratch, watch
 
@@ -445,8 +447,7 @@ def _unabsorbed(lattice: AccountLattice, net: I64, survival: F64, side: int) -> 
 def _empty_ledger(ledger: Ledger, order: I64) -> Ledger:
     sizes = np.diff(ledger.first_position)
     n, positions = order.size, int(sizes[order].sum())
-    figures = (np.empty(positions) for _ in range(3))
-    return type(ledger)(np.empty(n), _zeros(n + 1), _zeros(positions), *figures, _zeros(n))
+    return type(ledger)(np.empty(n), _zeros(n + 1), np.empty((positions, 4)), _zeros(n))
 
 
 def _zeros(n: int) -> I64:
@@ -513,7 +514,8 @@ def _checked_accounts(accounts: Accounts, n_assets: int) -> Ledger:
     refuse("maintenance_rate_frac", ~((rate >= 0) & (rate <= 1)), rate, "a maintenance rate must be inside [0, 1]")
     quantity = lots.astype(np.float64)
     place = np.arange(collateral.size, dtype=np.int64)
-    return kernel.Ledger(collateral, first, asset, quantity, entry, np.abs(quantity) * rate, place)
+    positions = np.column_stack([asset.astype(np.float64), quantity, entry, np.abs(quantity) * rate])
+    return kernel.Ledger(collateral, first, positions, place)
 
 
 def _refuse_too_many_lots(asset: I64, lots: I64, n_assets: int) -> None:

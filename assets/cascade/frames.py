@@ -61,11 +61,17 @@ class StressFrames(NamedTuple):
     left_out: list[tuple[str, str]]
 
 
+# The last day that a run has replayed; where none has been, the last hour with both a price and open interest in coin.
 _LAST_DAY = """
-select cast(max(interval_start_utc) as date)
-from marts.fct_open_interest_hourly
-inner join marts.fct_prices_hourly using (asset, interval_start_utc)
-where asset = ?
+select coalesce(
+    (select max(scenario_date_utc) from marts.fct_stress_scenarios_daily where asset = $asset),
+    (
+        select cast(max(interval_start_utc) as date)
+        from marts.fct_open_interest_hourly
+        inner join marts.fct_prices_hourly using (asset, interval_start_utc)
+        where asset = $asset and open_interest_one_sided_base is not null
+    )
+)
 """
 
 
@@ -244,7 +250,7 @@ def what_if(
     *,
     settings: Sequence[Setting] = SETTINGS,
 ) -> list[Row]:
-    """Replay one shock on one asset, on the last day with open interest and a price where `day` is None.
+    """Replay one shock on one asset, on the last replayed day where `day` is None.
 
     Returns
     -------
@@ -257,10 +263,10 @@ def what_if(
         Where the asset has no state on the day (with the reason), or the shock is unlawful.
     """
     if day is None:
-        last = con.execute(_LAST_DAY, [asset]).fetchone()
+        last = con.execute(_LAST_DAY, {"asset": asset}).fetchone()
         if last is None or last[0] is None:
             raise ValueError(
-                f"{asset}: no hour has both open interest and a price, so there is nothing to replay; see marts.dim_assets"
+                f"{asset}: no open interest on any day with a price, so there is nothing to replay; see marts.dim_assets"
             )
         day = last[0]
     found = survey(con, day)

@@ -40,11 +40,14 @@ MARGIN_FRAC = 1e-9
 MARGIN_PER_POSITION_FRAC = 1e-15
 # Above this maintenance rate a rising price helps a long too little to outrun rounding: such accounts are always judged.
 MAX_INDEXED_RATE_FRAC = 0.9
-# Cells over the range of falls in a round. Fewer flag accounts that are a cell away; filling more costs each round.
-CELLS = 256
-# Least width of a cell: keeps the scale finite where all assets moved alike.
-LEAST_CELL_FRAC = 1e-7
+# The anchor follows the marks once one of them is this far from it (share of the reference mark). Each move costs every
+# certificate as much; a far anchor costs those whose assets drifted apart since.
+ANCHOR_REACH_FRAC = 0.005
+# Cells from -reach to +reach. Fewer flag accounts that are a cell away; filling more costs each round.
+CELLS = 128
 
+# Columns of `Ledger.positions`; asset and quantity are whole numbers, REQUIREMENT is ``fl(|q| f)``.
+ASSET, QUANTITY, ENTRY, REQUIREMENT = range(4)
 # Columns of `Rows.lots`, int64[n_rows, n_assets, 5].
 SALES, PURCHASES, NETTED, NET, EXHAUSTED = range(5)
 # Columns of `Rows.prices`, float64[n_rows, n_assets, 4].
@@ -54,15 +57,12 @@ LIQUIDATED, ROUNDS, BAD_DEBTS = range(3)
 
 
 class Ledger(NamedTuple):
-    """Accounts in the storage order of an engine; `requirement` is ``fl(|q| f)``, `place` the caller's index."""
+    """Accounts in the storage order of an engine. A position is one record, so that judging it loads one cache line."""
 
     collateral: F64  # [n]
     first_position: I64  # [n + 1]
-    asset: I64  # [n_positions]
-    quantity: F64  # [n_positions], whole numbers
-    entry: F64  # [n_positions]
-    requirement: F64  # [n_positions]
-    place: I64  # [n]
+    positions: F64  # [n_positions, 4]: ASSET, QUANTITY, ENTRY, REQUIREMENT
+    place: I64  # [n], the caller's index
 
 
 class Books(NamedTuple):
@@ -90,14 +90,12 @@ class Index(NamedTuple):
 
     long_mask: U64  # [n], assets whose fall hurts
     short_mask: U64  # [n], assets whose rise hurts
-    distance: F64  # [n], safe distance from the reference marks; -inf: always judged
-    per_exposure: F64  # [n], distance per unit of slack
+    per_slack: F64  # [n], distance that a unit of slack carries; 0: always judged
     margin: F64  # [n], slack kept back for rounding
     block_first: I64  # [n_blocks + 1]
     block_level: I64  # [n_blocks], non-decreasing
     block_long: U64  # [n_blocks]
     block_short: U64  # [n_blocks]
-    block_distance: F64  # [n_blocks], least of its accounts
     blocks_to_level: I64  # [LEVELS + 1], number of blocks below each level
     thresholds: F64  # [LEVELS], distance that each level is safe for
     reference: F64  # [n_assets], p0
@@ -106,21 +104,23 @@ class Index(NamedTuple):
 class Watch(NamedTuple):
     """What the mask engine learns in a replay, and the list of blocks by which it is undone.
 
-    An account is safe while none of its longs fell by more than `fall_limit` and none of its shorts rose by more than
-    `rise_limit`, in shares of the reference marks. Dead accounts have +inf.
+    An account is safe while none of its longs fell, and none of its shorts rose, by more than ``limit - travelled``
+    from the anchor, in shares of the reference marks.
     """
 
-    fall_limit: F64  # [n]
-    rise_limit: F64  # [n]
-    block_fall: F64  # [n_blocks], least of its accounts
-    block_rise: F64  # [n_blocks]
-    is_open: B8  # [n_blocks]
+    limit: F64  # [n], -inf unknown, +inf dead
+    block_limit: F64  # [n_blocks], least limit of the accounts that `block_down`, `block_up` flag
+    block_down: U64  # [n_blocks]
+    block_up: U64  # [n_blocks]
     opened: I64  # [n_blocks]
     n_opened: I64  # [1]
-    falls: F64  # [n_assets], 1 - m / p0, negative for a rise
-    down: U64  # [CELLS + 1], assets that fell by more than a limit in the cell, or nearly so
-    up: U64  # [CELLS + 1]
-    scale: F64  # [3]: least fall, least rise, cells per unit
+    down: U64  # [LEVELS], assets that fell by more than the level from the reference
+    up: U64  # [LEVELS]
+    near_down: U64  # [CELLS + 1], assets that fell by more than the cell from the anchor
+    near_up: U64  # [CELLS + 1]
+    anchor: F64  # [n_assets]
+    falls: F64  # [n_assets], from the anchor, negative for a rise
+    travelled: F64  # [1], what the anchor moved so far
 
 
 class Rows(NamedTuple):
@@ -142,9 +142,9 @@ def _judge(ledger: Ledger, i: int, marks: F64) -> tuple[float, float]:
     equity = ledger.collateral[i]
     maintenance = 0.0
     for k in range(ledger.first_position[i], ledger.first_position[i + 1]):
-        mark = marks[ledger.asset[k]]
-        equity += ledger.quantity[k] * (mark - ledger.entry[k])
-        maintenance += ledger.requirement[k] * mark
+        mark = marks[int(ledger.positions[k, ASSET])]
+        equity += ledger.positions[k, QUANTITY] * (mark - ledger.positions[k, ENTRY])
+        maintenance += ledger.positions[k, REQUIREMENT] * mark
     return equity, maintenance
 
 
@@ -235,11 +235,12 @@ def _close(
     for f in range(n_found):
         i = scratch.found[f]
         for k in range(ledger.first_position[i], ledger.first_position[i + 1]):
-            lots = np.int64(ledger.quantity[k])
+            a = int(ledger.positions[k, ASSET])
+            lots = int(ledger.positions[k, QUANTITY])
             if lots > 0:
-                scratch.sales[ledger.asset[k]] += lots
+                scratch.sales[a] += lots
             else:
-                scratch.purchases[ledger.asset[k]] -= lots
+                scratch.purchases[a] -= lots
     for a in range(shocked.shape[0]):
         sales = scratch.sales[a]
         purchases = scratch.purchases[a]
@@ -368,8 +369,7 @@ def survey_accounts(
     level: I64,
     long_mask: U64,
     short_mask: U64,
-    distance: F64,
-    per_exposure: F64,
+    per_slack: F64,
     margin: F64,
 ) -> None:
     """Judge every account at the reference marks and measure its safe distance.
@@ -378,9 +378,8 @@ def survey_accounts(
     ----------
     ledger : Ledger
     reference, thresholds : float64[n_assets], float64[LEVELS]
-    is_included, level, long_mask, short_mask, distance, per_exposure, margin : arrays[n]
-        Modified in place. `level` is the last one whose threshold is at or below the safe distance; level 0 is always
-        looked at.
+    is_included, level, long_mask, short_mask, per_slack, margin : arrays[n]
+        Modified in place. `level` is the last one whose threshold is below the safe distance; 0 is always looked at.
     """
     for i in range(ledger.collateral.shape[0]):
         equity, maintenance = _judge(ledger, i, reference)
@@ -393,30 +392,30 @@ def survey_accounts(
         lost = 0.0
         is_indexed = True
         for k in range(begin, end):
-            a = ledger.asset[k]
-            size = abs(ledger.quantity[k])
+            a = int(ledger.positions[k, ASSET])
+            size = abs(ledger.positions[k, QUANTITY])
             if size == 0.0:
                 continue
             bit = np.uint64(1) << np.uint64(a % MASK_BITS)
             value = size * reference[a]
-            required = ledger.requirement[k] * reference[a]
-            gross += 2.0 * (value + size * ledger.entry[k])
-            if ledger.quantity[k] > 0.0:
+            required = ledger.positions[k, REQUIREMENT] * reference[a]
+            gross += 2.0 * (value + size * ledger.positions[k, ENTRY])
+            if ledger.positions[k, QUANTITY] > 0.0:
                 longs |= bit
                 lost += value - required
-                is_indexed = is_indexed and ledger.requirement[k] <= MAX_INDEXED_RATE_FRAC * size
+                is_indexed = is_indexed and ledger.positions[k, REQUIREMENT] <= MAX_INDEXED_RATE_FRAC * size
             else:
                 shorts |= bit
                 lost += value + required
         long_mask[i] = longs
         short_mask[i] = shorts
         margin[i] = (MARGIN_FRAC + MARGIN_PER_POSITION_FRAC * (end - begin)) * gross
-        per_exposure[i] = 0.0
-        distance[i] = -np.inf
+        per_slack[i] = 0.0
+        level[i] = 0
         if is_indexed and lost > 0.0:
-            per_exposure[i] = (1.0 - MARGIN_FRAC) / lost
-            distance[i] = (equity - maintenance - margin[i]) * per_exposure[i] - MARGIN_FRAC
-        level[i] = max(0, _count_below(thresholds, distance[i]) - 1)
+            per_slack[i] = (1.0 - MARGIN_FRAC) / lost
+            distance = (equity - maintenance - margin[i]) * per_slack[i] - MARGIN_FRAC
+            level[i] = max(0, _count_below(thresholds, distance) - 1)
 
 
 @njit(**_OPTIONS)
@@ -445,10 +444,8 @@ def lay_out(
         sorted_ledger.collateral[s] = ledger.collateral[i]
         sorted_ledger.place[s] = i
         for source in range(ledger.first_position[i], ledger.first_position[i + 1]):
-            sorted_ledger.asset[k] = ledger.asset[source]
-            sorted_ledger.quantity[k] = ledger.quantity[source]
-            sorted_ledger.entry[k] = ledger.entry[source]
-            sorted_ledger.requirement[k] = ledger.requirement[source]
+            for column in range(4):
+                sorted_ledger.positions[k, column] = ledger.positions[source, column]
             k += 1
         sorted_ledger.first_position[s + 1] = k
         if block < 0 or index.block_level[block] != level[s] or s - index.block_first[block] == BLOCK_ACCOUNTS:
@@ -457,11 +454,9 @@ def lay_out(
             index.block_level[block] = level[s]
             index.block_long[block] = np.uint64(0)
             index.block_short[block] = np.uint64(0)
-            index.block_distance[block] = np.inf
             index.blocks_to_level[level[s] + 1] += 1
         index.block_long[block] |= long_mask[s]
         index.block_short[block] |= short_mask[s]
-        index.block_distance[block] = min(index.block_distance[block], index.distance[s])
     index.block_first[block + 1] = order.shape[0]
     for b in range(LEVELS):
         index.blocks_to_level[b + 1] += index.blocks_to_level[b]
@@ -469,97 +464,133 @@ def lay_out(
 
 
 @njit(**_INNER)
-def _cell(limit: float, least: float, per_unit: float) -> int:
-    """Return the cell of a limit. Monotone in `limit`, rounding included, so that no asset is missed."""
-    return int(min(max((limit - least) * per_unit, 0.0), float(CELLS)))
+def _cell(distance: float) -> int:
+    """Return the cell of a distance from the anchor. Monotone, rounding included, so that no asset is missed."""
+    cell = (distance + ANCHOR_REACH_FRAC) * ((CELLS - 1) / (2.0 * ANCHOR_REACH_FRAC))
+    return int(min(max(cell, 0.0), float(CELLS)))
 
 
 @njit(**_INNER)
-def _note_moves(index: Index, marks: F64, watch: Watch) -> float:
-    """Tabulate which assets moved beyond a limit, by cell of limits; return the largest move of all."""
-    for c in range(CELLS + 1):
-        watch.down[c] = np.uint64(0)
-        watch.up[c] = np.uint64(0)
-    least = np.inf
-    most = -np.inf
-    for a in range(marks.shape[0]):
-        fall = 1.0 - marks[a] / index.reference[a]
-        watch.falls[a] = fall
-        least = min(least, fall)
-        most = max(most, fall)
-    per_unit = 1.0 / max((most - least) / (CELLS - 1), LEAST_CELL_FRAC)
-    watch.scale[0] = least
-    watch.scale[1] = -most
-    watch.scale[2] = per_unit
+def _note_levels(index: Index, marks: F64, watch: Watch) -> int:
+    """Fill the masks of assets that moved by more than each level; return the number of levels to look at."""
+    top = 1
+    for level in range(LEVELS):
+        watch.down[level] = np.uint64(0)
+        watch.up[level] = np.uint64(0)
     for a in range(marks.shape[0]):
         bit = np.uint64(1) << np.uint64(a % MASK_BITS)
-        watch.down[_cell(watch.falls[a], least, per_unit)] |= bit
-        watch.up[_cell(-watch.falls[a], -most, per_unit)] |= bit
+        move = marks[a] / index.reference[a] - 1.0
+        level = _count_below(index.thresholds, abs(move))
+        if level == 0:
+            continue
+        if move < 0.0:
+            watch.down[level - 1] |= bit
+        else:
+            watch.up[level - 1] |= bit
+        top = max(top, level)
+    for level in range(top - 2, -1, -1):
+        watch.down[level] |= watch.down[level + 1]
+        watch.up[level] |= watch.up[level + 1]
+    watch.down[0] = ~np.uint64(0)
+    watch.up[0] = ~np.uint64(0)
+    return top
+
+
+@njit(**_INNER)
+def _note_moves(index: Index, marks: F64, watch: Watch) -> None:
+    """Fill the masks of assets by their distance from the anchor, moving the anchor first where it is too far."""
+    distance = 0.0
+    for a in range(marks.shape[0]):
+        distance = max(distance, abs(watch.anchor[a] - marks[a]) / index.reference[a])
+    if distance > ANCHOR_REACH_FRAC:
+        watch.travelled[0] += distance
+        for a in range(marks.shape[0]):
+            watch.anchor[a] = marks[a]
+    for c in range(CELLS + 1):
+        watch.near_down[c] = np.uint64(0)
+        watch.near_up[c] = np.uint64(0)
+    for a in range(marks.shape[0]):
+        bit = np.uint64(1) << np.uint64(a % MASK_BITS)
+        watch.falls[a] = (watch.anchor[a] - marks[a]) / index.reference[a]
+        watch.near_down[_cell(watch.falls[a])] |= bit
+        watch.near_up[_cell(-watch.falls[a])] |= bit
     for c in range(CELLS - 1, -1, -1):
-        watch.down[c] |= watch.down[c + 1]
-        watch.up[c] |= watch.up[c + 1]
-    return max(most, -least)
+        watch.near_down[c] |= watch.near_down[c + 1]
+        watch.near_up[c] |= watch.near_up[c + 1]
 
 
 @njit(**_INNER)
-def _renew(ledger: Ledger, index: Index, i: int, slack: float, move: float, watch: Watch) -> None:
-    """Set the limits of a living account: as far beyond its best-placed assets as its slack carries all of them."""
-    reach = (slack - index.margin[i] * (1.0 + move)) * index.per_exposure[i] - MARGIN_FRAC * (1.0 + move)
-    fall = np.inf
-    rise = np.inf
+def _renewed(ledger: Ledger, index: Index, i: int, slack: float, watch: Watch) -> float:
+    """Return the limit of a living account: what its slack carries, counted from its best-placed position."""
+    if index.per_slack[i] == 0.0:
+        return -np.inf
+    # The largest mark is at most 1 + travelled + reach times its reference, and rounding grows with it.
+    scale = 2.0 + watch.travelled[0]
+    reach = (slack - index.margin[i] * scale) * index.per_slack[i] - MARGIN_FRAC * scale
+    best = np.inf
     for k in range(ledger.first_position[i], ledger.first_position[i + 1]):
-        if ledger.quantity[k] > 0.0:
-            fall = min(fall, watch.falls[ledger.asset[k]])
-        elif ledger.quantity[k] < 0.0:
-            rise = min(rise, -watch.falls[ledger.asset[k]])
-    is_indexed = index.per_exposure[i] > 0.0
-    watch.fall_limit[i] = fall + reach if is_indexed else -np.inf
-    watch.rise_limit[i] = rise + reach if is_indexed else -np.inf
+        fall = watch.falls[int(ledger.positions[k, ASSET])]
+        if ledger.positions[k, QUANTITY] > 0.0:
+            best = min(best, fall)
+        elif ledger.positions[k, QUANTITY] < 0.0:
+            best = min(best, -fall)
+    return watch.travelled[0] + best + reach
 
 
 @njit(**_INNER)
-def _open_block(
-    ledger: Ledger, index: Index, block: int, scratch: Scratch, watch: Watch, move: float, n_found: int
-) -> int:
-    """Judge the flagged accounts of a block; return the new number of found accounts."""
-    least_fall = np.inf
-    least_rise = np.inf
+def _open_block(ledger: Ledger, index: Index, block: int, scratch: Scratch, watch: Watch, n_found: int) -> int:
+    """Judge the flagged accounts of a block whose limits are passed; return the new number of found accounts."""
+    nothing = np.uint64(0)
+    down = watch.block_down[block]
+    up = watch.block_up[block]
+    least = np.inf
     for i in range(index.block_first[block], index.block_first[block + 1]):
-        down = watch.down[_cell(watch.fall_limit[i], watch.scale[0], watch.scale[2])]
-        up = watch.up[_cell(watch.rise_limit[i], watch.scale[1], watch.scale[2])]
-        if (index.long_mask[i] & down) | (index.short_mask[i] & up) != np.uint64(0):
+        longs = index.long_mask[i]
+        shorts = index.short_mask[i]
+        if (longs & down) | (shorts & up) == nothing:
+            continue
+        cell = _cell(watch.limit[i] - watch.travelled[0])
+        if (longs & watch.near_down[cell]) | (shorts & watch.near_up[cell]) != nothing:
             equity, maintenance = _judge(ledger, i, scratch.marks)
             if equity < maintenance:
                 scratch.found[n_found] = i
                 n_found += 1
-                watch.fall_limit[i] = np.inf
-                watch.rise_limit[i] = np.inf
+                watch.limit[i] = np.inf
             else:
-                _renew(ledger, index, i, equity - maintenance, move, watch)
-        least_fall = min(least_fall, watch.fall_limit[i])
-        least_rise = min(least_rise, watch.rise_limit[i])
-    watch.block_fall[block] = least_fall
-    watch.block_rise[block] = least_rise
+                watch.limit[i] = _renewed(ledger, index, i, equity - maintenance, watch)
+        least = min(least, watch.limit[i])
+    watch.block_limit[block] = least
     return n_found
 
 
 @njit(**_INNER)
 def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -> int:
     """Look at the blocks that the moves may have reached; fill `found` and return how many accounts fail."""
-    move = _note_moves(index, scratch.marks, watch)
-    # Beyond this level every account is safe by its first distance, whatever was learnt since.
-    levels = max(1, _count_below(index.thresholds, move))
+    nothing = np.uint64(0)
+    top = _note_levels(index, scratch.marks, watch)
+    _note_moves(index, scratch.marks, watch)
     n_found = np.int64(0)
-    for block in range(index.blocks_to_level[levels]):
-        down = watch.down[_cell(watch.block_fall[block], watch.scale[0], watch.scale[2])]
-        up = watch.up[_cell(watch.block_rise[block], watch.scale[1], watch.scale[2])]
-        if (index.block_long[block] & down) | (index.block_short[block] & up) == np.uint64(0):
+    for block in range(index.blocks_to_level[top]):
+        level = index.block_level[block]
+        down = watch.down[level] & index.block_long[block]
+        up = watch.up[level] & index.block_short[block]
+        if down | up == nothing:
             continue
-        if not watch.is_open[block]:
-            watch.is_open[block] = True
+        known_down = watch.block_down[block]
+        known_up = watch.block_up[block]
+        if (down & ~known_down) | (up & ~known_up) == nothing:
+            cell = _cell(watch.block_limit[block] - watch.travelled[0])
+            reached = (index.block_long[block] & watch.near_down[cell]) | (
+                index.block_short[block] & watch.near_up[cell]
+            )
+            if reached == nothing:
+                continue
+        if known_down | known_up == nothing:
             watch.opened[watch.n_opened[0]] = block
             watch.n_opened[0] += 1
-        n_found = _open_block(ledger, index, block, scratch, watch, move, n_found)
+        watch.block_down[block] = down
+        watch.block_up[block] = up
+        n_found = _open_block(ledger, index, block, scratch, watch, n_found)
     return n_found
 
 
@@ -568,13 +599,15 @@ def _undo(index: Index, watch: Watch) -> None:
     """Forget what a replay learnt, at the cost of the blocks that it opened."""
     for o in range(watch.n_opened[0]):
         block = watch.opened[o]
-        watch.is_open[block] = False
-        watch.block_fall[block] = index.block_distance[block]
-        watch.block_rise[block] = index.block_distance[block]
+        watch.block_limit[block] = -np.inf
+        watch.block_down[block] = np.uint64(0)
+        watch.block_up[block] = np.uint64(0)
         for i in range(index.block_first[block], index.block_first[block + 1]):
-            watch.fall_limit[i] = index.distance[i]
-            watch.rise_limit[i] = index.distance[i]
+            watch.limit[i] = -np.inf
     watch.n_opened[0] = 0
+    watch.travelled[0] = 0.0
+    for a in range(index.reference.shape[0]):
+        watch.anchor[a] = index.reference[a]
 
 
 @njit(**_OPTIONS)
@@ -634,8 +667,9 @@ KERNELS = (
     survey_accounts,
     lay_out,
     _cell,
+    _note_levels,
     _note_moves,
-    _renew,
+    _renewed,
     _open_block,
     _find_masked,
     _undo,

@@ -9,6 +9,7 @@ import polars as pl
 
 from assets.ports import Capture, RawBatch, RawKey
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
+from quality.tables import Table
 
 
 def batches_of(
@@ -43,13 +44,17 @@ def batches_of(
     wanted = [now.date()] if clock is None else sorted(days)
     day = pl.lit(wanted[0]) if clock is None else pl.col(clock).dt.date()
     placed = capture.rows.with_columns(
-        pl.when(day.is_in(wanted)).then(day).otherwise(pl.lit(wanted[0])).fill_null(wanted[0]).alias("__day")
+        # An unknown day (a missing clock) is judged with the first day, where it is rejected.
+        day.fill_null(wanted[0]).is_in(wanted).alias("__asked"),
+        pl.when(day.is_in(wanted)).then(day).otherwise(pl.lit(wanted[0])).fill_null(wanted[0]).alias("__day"),
     )
+    strays = _strays(placed.filter(~pl.col("__asked")), table, clock)
     batches = []
     for one in wanted:
-        rows, rejected = table.split(placed.filter(pl.col("__day") == one).drop("__day"), now=now)
-        if clock is not None:
-            rows = rows.filter(pl.col(clock).dt.date() == one)
+        asked = placed.filter(pl.col("__asked") & (pl.col("__day") == one)).drop("__asked", "__day")
+        rows, rejected = table.split(asked, now=now)
+        if one == wanted[0] and strays.height:
+            rejected = pl.concat([rejected, strays]).sort("row_count")
         batches.append(
             RawBatch(
                 key=RawKey(dataset, venue, source, one),
@@ -61,3 +66,13 @@ def batches_of(
             )
         )
     return batches
+
+
+def _strays(rows: pl.DataFrame, table: Table, clock: str | None) -> pl.DataFrame:
+    """Return rows of days that nobody asked for as rejected rows: a venue that answers beside the question is noted."""
+    return rows.select(
+        "row_count",
+        pl.lit(clock, pl.String).alias("field"),
+        pl.lit("not_asked_for").alias("reason"),
+        pl.struct(table.columns).struct.json_encode().alias("record_json"),
+    )

@@ -56,8 +56,8 @@ class Dbt:
 
     def _invoke(self, manifest: Manifest | None, warehouse: Path, threads: int, *arguments: str) -> dbtRunnerResult:
         # Seconds to import, and the drift tests beside this file need none of it.
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415
-        from dbt.cli.main import dbtRunner  # noqa: PLC0415
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
 
         folders = ["--project-dir", self.folder, "--profiles-dir", self.folder, "--target-path", self.target]
         with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from quality.schemas.marts import MARTS
 from quality.units import name_fault
 

@@ -142,13 +142,12 @@ def test_an_as_of_report_does_not_see_later_records(home: Path, tmp_path: Path, 
     # New records for the past day: the same layout with other funding on 2025-10-10, imported a day later.
     late = tmp_path / "late"
     late.mkdir()
-    duckdb.sql("set TimeZone = 'UTC'")
     for name in ("candles", "funding_rates", "open_interest"):
         source = shared_data / "multivenue_1h" / f"{name}.parquet"
         change = "* replace (funding_rate * 2 as funding_rate)" if name == "funding_rates" else "*"
         duckdb.sql(
-            f"copy (select {change} from '{source}' where timestamp >= '2025-10-10 00:00:00+00'"
-            f" and timestamp < '2025-10-11 00:00:00+00') to '{late / name}.parquet'"
+            f"copy (select {change} from '{source}' where epoch_ms(timestamp) >= 1760054400000"
+            f" and epoch_ms(timestamp) < 1760140800000) to '{late / name}.parquet'"
         )
     _lowtide(home, "import", "multivenue", "--from", str(late), clock="2026-11-24T09:00:00")
     _lowtide(home, "report", "--date", DAY, "--as-of", before_import, clock="2026-11-24T10:00:00")

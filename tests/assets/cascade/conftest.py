@@ -16,7 +16,13 @@ from quality.schemas.marts import MARTS
 
 DAY = date(2025, 10, 9)
 LAST_HOUR = datetime(2025, 10, 9, 23)
-READ_MARTS = ("dim_assets", "fct_prices_hourly", "fct_open_interest_hourly", "fct_depth_hourly")
+READ_MARTS = (
+    "dim_assets",
+    "fct_prices_hourly",
+    "fct_open_interest_hourly",
+    "fct_depth_hourly",
+    "fct_stress_scenarios_daily",
+)
 Rows = dict[str, list[dict[str, Any]]]
 
 
