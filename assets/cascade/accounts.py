@@ -197,12 +197,7 @@ def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
     order = np.lexsort((masks[1], masks[0], level))
     order = order[is_included[order]]
     sorted_ledger = _empty_ledger(ledger, order)
-    blocks = (
-        _zeros(order.size + 1),
-        _zeros(order.size),
-        *np.zeros((2, order.size), dtype=np.uint64),
-        np.empty(order.size),
-    )
+    blocks = (_zeros(order.size + 1), _zeros(order.size), *np.zeros((2, order.size), dtype=np.uint64))
     index = kernel.Index(*masks[:, order], *figures[:, order], *blocks, _zeros(kernel.LEVELS + 1), thresholds, marks)
     n_blocks = kernel.lay_out(ledger, order, sorted_ledger, level[order], index.long_mask, index.short_mask, index)
     index = index._replace(

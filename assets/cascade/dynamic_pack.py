@@ -119,6 +119,8 @@ def checked_paths(paths: Sequence[DayPath], n_markets: int) -> F64:
     ValueError
         Where there is not one path per market, lengths differ, or prices are unlawful.
     """
+    if n_markets == 0:
+        raise ValueError("markets: give at least one market")
     if len(paths) != n_markets:
         raise ValueError(f"paths[{min(len(paths), n_markets)}]: {len(paths)} paths against {n_markets} markets")
     n_steps = np.size(paths[0].close_ticks)

@@ -60,7 +60,6 @@ class Market:
 def small_market() -> Iterator[Market]:
     """Serve the small world on loopback."""
     from pipelines.sandbox.server import serve
-
     from pipelines.sandbox.world import World
 
     with serve(World(11, FIRST, 3, ("BTC",), DAY), now=NOW) as server:
