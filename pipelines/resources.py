@@ -153,14 +153,14 @@ def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     dbt runs as a process of its own and learns the file through its environment; a relative path in a profile would
     resolve against the caller's folder.
     """
-    from dagster_dbt import DbtCliResource  # noqa: PLC0415 - seconds to import
+    from pipelines.dbt_client import PreparedDbt  # noqa: PLC0415 - seconds to import
 
     os.environ["LOWTIDE_WAREHOUSE"] = str(warehouse.path)
     os.environ["LOWTIDE_DUCKDB_THREADS"] = str(warehouse.threads)
+    os.environ["LOWTIDE_DUCKDB_MEMORY_LIMIT"] = warehouse.memory_limit
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
-    # The dbt beside our own interpreter, whatever the PATH says.
     executable = Path(sys.executable).with_name("lowtide-dbt")
-    return DbtCliResource(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=str(executable))
+    return PreparedDbt(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=str(executable))
 
 
 def build_resources(

@@ -414,7 +414,7 @@ def _capped(at: str, fuel: SideFuel, direction: float, policy: Policy) -> _Side:
     triggers, lots, openings = fuel.trigger_ticks, fuel.quantity_lots, fuel.openings
     opened = openings.lots
     dropped = [0, 0]
-    if policy.leverage_cap_x is not None:
+    if policy.leverage_cap_x is not None and lots.size:
         if fuel.leverage_x is None:
             name = "long_fuel" if direction > 0 else "short_fuel"
             raise ValueError(f"{at}.{name}.leverage_x: a leverage cap needs the leverage of every bin")

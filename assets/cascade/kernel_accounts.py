@@ -29,6 +29,8 @@ B8 = npt.NDArray[np.bool_]
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False, "no_cfunc_wrapper": True}
 # Only compiled loops call these: without doors from Python they compile in half the time.
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
+# A call that is not inlined copies some fifty array headers. LLVM must not weigh that: hot helpers go in by force.
+_HOT: dict[str, Any] = {**_INNER, "forceinline": True}
 
 LEVELS = 256  # one byte of safe distance
 MASK_BITS = 64
@@ -136,15 +138,15 @@ class Rows(NamedTuple):
 # --- the round ------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_INNER)
-def _judge(ledger: Ledger, i: int, marks: F64) -> tuple[float, float]:
+@njit(**_HOT)
+def _judge(collateral: F64, first_position: I64, positions: F64, i: int, marks: F64) -> tuple[float, float]:
     """Return equity and maintenance of account `i`, each summed over positions in storage order."""
-    equity = ledger.collateral[i]
+    equity = collateral[i]
     maintenance = 0.0
-    for k in range(ledger.first_position[i], ledger.first_position[i + 1]):
-        mark = marks[int(ledger.positions[k, ASSET])]
-        equity += ledger.positions[k, QUANTITY] * (mark - ledger.positions[k, ENTRY])
-        maintenance += ledger.positions[k, REQUIREMENT] * mark
+    for k in range(first_position[i], first_position[i + 1]):
+        mark = marks[int(positions[k, ASSET])]
+        equity += positions[k, QUANTITY] * (mark - positions[k, ENTRY])
+        maintenance += positions[k, REQUIREMENT] * mark
     return equity, maintenance
 
 
@@ -252,7 +254,7 @@ def _close(
         rows.lots[row, a, NET] = scratch.net[a]
     _move_marks(books, shocked, survival, scratch, rows, row)
     for f in range(n_found):
-        equity, _ = _judge(ledger, scratch.found[f], scratch.marks)
+        equity, _ = _judge(ledger.collateral, ledger.first_position, ledger.positions, scratch.found[f], scratch.marks)
         if equity < 0.0:
             n_partials = _add_exactly(scratch.partials, n_partials, -equity)
             rows.counts[row, BAD_DEBTS] += 1
@@ -291,7 +293,7 @@ def _find_naive(ledger: Ledger, scratch: Scratch) -> int:
     n_found = 0
     for i in range(ledger.collateral.shape[0]):
         if scratch.is_alive[i]:
-            equity, maintenance = _judge(ledger, i, scratch.marks)
+            equity, maintenance = _judge(ledger.collateral, ledger.first_position, ledger.positions, i, scratch.marks)
             if equity < maintenance:
                 scratch.found[n_found] = i
                 scratch.is_alive[i] = False
@@ -382,7 +384,7 @@ def survey_accounts(
         Modified in place. `level` is the last one whose threshold is below the safe distance; 0 is always looked at.
     """
     for i in range(ledger.collateral.shape[0]):
-        equity, maintenance = _judge(ledger, i, reference)
+        equity, maintenance = _judge(ledger.collateral, ledger.first_position, ledger.positions, i, reference)
         is_included[i] = not equity < maintenance
         begin = ledger.first_position[i]
         end = ledger.first_position[i + 1]
@@ -463,7 +465,7 @@ def lay_out(
     return block + 1
 
 
-@njit(**_INNER)
+@njit(**_HOT)
 def _cell(distance: float) -> int:
     """Return the cell of a distance from the anchor. Monotone, rounding included, so that no asset is missed."""
     cell = (distance + ANCHOR_REACH_FRAC) * ((CELLS - 1) / (2.0 * ANCHOR_REACH_FRAC))
@@ -519,78 +521,78 @@ def _note_moves(index: Index, marks: F64, watch: Watch) -> None:
         watch.near_up[c] |= watch.near_up[c + 1]
 
 
-@njit(**_INNER)
-def _renewed(ledger: Ledger, index: Index, i: int, slack: float, watch: Watch) -> float:
-    """Return the limit of a living account: what its slack carries, counted from its best-placed position."""
-    if index.per_slack[i] == 0.0:
-        return -np.inf
-    # The largest mark is at most 1 + travelled + reach times its reference, and rounding grows with it.
-    scale = 2.0 + watch.travelled[0]
-    reach = (slack - index.margin[i] * scale) * index.per_slack[i] - MARGIN_FRAC * scale
+@njit(**_HOT)
+def _best_placed(first_position: I64, positions: F64, i: int, falls: F64) -> float:
+    """Return the least move against a position of account `i`, as distance from the anchor."""
     best = np.inf
-    for k in range(ledger.first_position[i], ledger.first_position[i + 1]):
-        fall = watch.falls[int(ledger.positions[k, ASSET])]
-        if ledger.positions[k, QUANTITY] > 0.0:
+    for k in range(first_position[i], first_position[i + 1]):
+        fall = falls[int(positions[k, ASSET])]
+        if positions[k, QUANTITY] > 0.0:
             best = min(best, fall)
-        elif ledger.positions[k, QUANTITY] < 0.0:
+        elif positions[k, QUANTITY] < 0.0:
             best = min(best, -fall)
-    return watch.travelled[0] + best + reach
-
-
-@njit(**_INNER)
-def _open_block(ledger: Ledger, index: Index, block: int, scratch: Scratch, watch: Watch, n_found: int) -> int:
-    """Judge the flagged accounts of a block whose limits are passed; return the new number of found accounts."""
-    nothing = np.uint64(0)
-    down = watch.block_down[block]
-    up = watch.block_up[block]
-    least = np.inf
-    for i in range(index.block_first[block], index.block_first[block + 1]):
-        longs = index.long_mask[i]
-        shorts = index.short_mask[i]
-        if (longs & down) | (shorts & up) == nothing:
-            continue
-        cell = _cell(watch.limit[i] - watch.travelled[0])
-        if (longs & watch.near_down[cell]) | (shorts & watch.near_up[cell]) != nothing:
-            equity, maintenance = _judge(ledger, i, scratch.marks)
-            if equity < maintenance:
-                scratch.found[n_found] = i
-                n_found += 1
-                watch.limit[i] = np.inf
-            else:
-                watch.limit[i] = _renewed(ledger, index, i, equity - maintenance, watch)
-        least = min(least, watch.limit[i])
-    watch.block_limit[block] = least
-    return n_found
+    return best
 
 
 @njit(**_INNER)
 def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -> int:
-    """Look at the blocks that the moves may have reached; fill `found` and return how many accounts fail."""
+    """Look at the blocks that the moves may have reached; fill `found` and return how many accounts fail.
+
+    One long loop over local names: a call per block with its bundles of arrays would cost more than the block.
+    """
     nothing = np.uint64(0)
-    top = _note_levels(index, scratch.marks, watch)
+    n_levels = _note_levels(index, scratch.marks, watch)
     _note_moves(index, scratch.marks, watch)
+    travelled = watch.travelled[0]
+    # The largest mark is at most 1 + travelled + reach times its reference, and rounding grows with it.
+    scale = 2.0 + travelled
+    collateral, first_position, positions, marks = (
+        ledger.collateral,
+        ledger.first_position,
+        ledger.positions,
+        scratch.marks,
+    )
+    long_mask, short_mask, per_slack, margin = index.long_mask, index.short_mask, index.per_slack, index.margin
+    block_first, block_level = index.block_first, index.block_level
+    block_long, block_short = index.block_long, index.block_short
+    limit, block_limit, block_down, block_up = watch.limit, watch.block_limit, watch.block_down, watch.block_up
+    near_down, near_up, falls, found = watch.near_down, watch.near_up, watch.falls, scratch.found
+    n_opened = watch.n_opened[0]
     n_found = np.int64(0)
-    for block in range(index.blocks_to_level[top]):
-        level = index.block_level[block]
-        down = watch.down[level] & index.block_long[block]
-        up = watch.up[level] & index.block_short[block]
+    for block in range(index.blocks_to_level[n_levels]):
+        level = block_level[block]
+        down = watch.down[level] & block_long[block]
+        up = watch.up[level] & block_short[block]
         if down | up == nothing:
             continue
-        known_down = watch.block_down[block]
-        known_up = watch.block_up[block]
-        if (down & ~known_down) | (up & ~known_up) == nothing:
-            cell = _cell(watch.block_limit[block] - watch.travelled[0])
-            reached = (index.block_long[block] & watch.near_down[cell]) | (
-                index.block_short[block] & watch.near_up[cell]
-            )
-            if reached == nothing:
+        if (down & ~block_down[block]) | (up & ~block_up[block]) == nothing:
+            cell = _cell(block_limit[block] - travelled)
+            if (block_long[block] & near_down[cell]) | (block_short[block] & near_up[cell]) == nothing:
                 continue
-        if known_down | known_up == nothing:
-            watch.opened[watch.n_opened[0]] = block
-            watch.n_opened[0] += 1
-        watch.block_down[block] = down
-        watch.block_up[block] = up
-        n_found = _open_block(ledger, index, block, scratch, watch, n_found)
+        if block_down[block] | block_up[block] == nothing:
+            watch.opened[n_opened] = block
+            n_opened += 1
+        block_down[block] = down
+        block_up[block] = up
+        least = np.inf
+        for i in range(block_first[block], block_first[block + 1]):
+            longs = long_mask[i]
+            shorts = short_mask[i]
+            if (longs & down) | (shorts & up) == nothing:
+                continue
+            cell = _cell(limit[i] - travelled)
+            if (longs & near_down[cell]) | (shorts & near_up[cell]) != nothing:
+                equity, maintenance = _judge(collateral, first_position, positions, i, marks)
+                if equity < maintenance:
+                    found[n_found] = i
+                    n_found += 1
+                    limit[i] = np.inf
+                elif per_slack[i] > 0.0:
+                    reach = (equity - maintenance - margin[i] * scale) * per_slack[i] - MARGIN_FRAC * scale
+                    limit[i] = travelled + _best_placed(first_position, positions, i, falls) + reach
+            least = min(least, limit[i])
+        block_limit[block] = least
+    watch.n_opened[0] = n_opened
     return n_found
 
 
@@ -669,8 +671,7 @@ KERNELS = (
     _cell,
     _note_levels,
     _note_moves,
-    _renewed,
-    _open_block,
+    _best_placed,
     _find_masked,
     _undo,
     masked_rows,

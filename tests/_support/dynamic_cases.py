@@ -22,7 +22,10 @@ from assets.cascade.dynamic import (
     power_law_kernel,
 )
 
-MARK = 1000.0
+# Prices are whole numbers times a unit that is not a power of two: the path still touches triggers exactly, and a float sum
+# in another order gives other bits.
+UNIT = 1.1
+MARK = 1000.0 * UNIT
 
 
 def random_fuel(rng: np.random.Generator, is_long: bool, n_steps: int) -> SideFuel:
@@ -34,7 +37,7 @@ def random_fuel(rng: np.random.Generator, is_long: bool, n_steps: int) -> SideFu
         np.sort(rng.integers(0, n_steps, n_open)), rng.integers(0, max(n, 1), n_open), rng.integers(0, 200, n_open)
     )
     leverage = rng.choice([1.0, 2.0, 5.0, 10.0, 12.5, 25.0, 100.0], n)
-    return SideFuel(MARK - away if is_long else MARK + away, lots, leverage, openings)
+    return SideFuel((1000.0 - away if is_long else 1000.0 + away) * UNIT, lots, leverage, openings)
 
 
 def random_book(rng: np.random.Generator, is_bids: bool) -> Book:
@@ -61,10 +64,10 @@ def random_market(rng: np.random.Generator, n_steps: int) -> DayMarket:
 
 def random_path(rng: np.random.Generator, n_steps: int) -> DayPath:
     step = rng.choice([2, 15, 40])
-    close = MARK + np.cumsum(rng.integers(-step, step + 1, n_steps)) + rng.choice([0, -3, 3]) * np.arange(n_steps)
+    close = 1000.0 + np.cumsum(rng.integers(-step, step + 1, n_steps)) + rng.choice([0, -3, 3]) * np.arange(n_steps)
     close = np.clip(close.astype(float), 50.0, None)
     low = np.clip(close - rng.integers(0, 10, n_steps), 20.0, None)
-    return DayPath(low, close + rng.integers(0, 10, n_steps), close)
+    return DayPath(low * UNIT, (close + rng.integers(0, 10, n_steps)) * UNIT, close * UNIT)
 
 
 def random_policy(rng: np.random.Generator) -> Policy:
@@ -95,7 +98,7 @@ def random_impact(rng: np.random.Generator, n_steps: int) -> Impact:
 
 def random_shock(rng: np.random.Generator, n_steps: int) -> np.ndarray:
     size = int(rng.integers(1, n_steps + 1))
-    return np.clip(MARK + np.cumsum(rng.integers(-40, 35, size)), 1.0, None).astype(float)
+    return np.clip(1000.0 + np.cumsum(rng.integers(-40, 35, size)), 1.0, None) * UNIT
 
 
 def same_side(flow: SideFlow, naive_flows, naive_notional, side) -> list[str]:
