@@ -1,17 +1,17 @@
-"""Accounts with several positions: typed inputs, their validation, results, and the two replays (kernel C).
+"""Accounts with several positions: the two replays of kernel C and their results.
 
-Belongs here: everything between the caller's arrays and plain results. Does not: compiled loops (``kernel_accounts.py``,
-imported only when accounts are prepared), where positions come from, tables.
+Belongs here: results, threads, and everything between a prepared lattice and plain arrays. Does not: inputs and their
+validation (``accounts_lattice.py``), compiled loops (``kernel_accounts.py``, imported only when a replay runs), where positions
+come from, tables.
 
 References
 ----------
-docs/cascade_accounts.md defines the replay to the last bit; docs/cascade.md, section 7, says why it exists.
+docs/cascade_accounts.md defines the replay to the last bit.
 """
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -19,11 +19,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from assets.cascade.lattice import Book, Fuel, prepare, refuse
-from assets.cascade.params import MAX_EXACT_LOTS, MAX_UPWARD_SHOCK_FRAC, PositionSide
+from assets.cascade.accounts_lattice import (
+    AccountLattice,
+    Accounts,
+    Markets,
+    is_price,
+    prepare_accounts,
+    same_length,
+    zeros,
+)
+from assets.cascade.lattice import Book, refuse
+from assets.cascade.params import MAX_UPWARD_SHOCK_FRAC
 
 if TYPE_CHECKING:
-    from assets.cascade.kernel_accounts import Books, Index, Ledger, Rows, Scratch, Watch
+    from assets.cascade.kernel_accounts import Rows, Scratch, Watch
 
 __all__ = [
     "AccountLattice",
@@ -44,76 +53,8 @@ I32 = npt.NDArray[np.int32]
 B8 = npt.NDArray[np.bool_]
 Engine = Literal["masks", "naive"]
 
-# Price x lots at their largest: beyond it equity could lose all meaning to rounding, and sums could overflow.
-MAX_COLLATERAL_TICKLOTS = float(MAX_EXACT_LOTS) ** 2
-
 # Scenarios per piece of work: few enough to share 64 scenarios between 8 threads, enough to hide the call.
 CHUNK_SCENARIOS = 8
-
-# Levels of safe distance: 1 bp to 1,000 % (the largest upward shock) in 255 equal ratios of 4.6 %, and level 0 below.
-# Only how often an account is looked at depends on them.
-LEAST_DISTANCE_FRAC = 1e-4
-
-
-@dataclass(frozen=True)
-class Markets:
-    """The assets that accounts hold, each with a reference mark and both sides of its book.
-
-    Parameters
-    ----------
-    mark_ticks : float64[n_assets]
-        ``p0`` in ticks, above 0, at most 2^53.
-    bids, asks : sequence of Book
-        One per asset. Bids: relative prices at most 1 and non-increasing; asks: at least 1 and non-decreasing.
-    """
-
-    mark_ticks: F64
-    bids: Sequence[Book]
-    asks: Sequence[Book]
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """Accounts and their positions, in storage order: account ``i`` holds positions ``first_position[i]`` up to the next.
-
-    Parameters
-    ----------
-    collateral_ticklots : float64[n_accounts]
-        Ticks x lots; negative is a debt.
-    first_position : int64[n_accounts + 1]
-        Starts at 0, non-decreasing, ends at the number of positions.
-    asset_index : int64[n_positions]
-    quantity_lots : int64[n_positions]
-        Signed: long above 0, short below. Per asset ``sum |q|`` stays below 2^53.
-    entry_ticks : float64[n_positions]
-        0 to 2^53; 0 for a deposit or a debt in coin.
-    maintenance_rate_frac : float64[n_positions]
-        0 to 1.
-    """
-
-    collateral_ticklots: F64
-    first_position: I64
-    asset_index: I64
-    quantity_lots: I64
-    entry_ticks: F64
-    maintenance_rate_frac: F64
-
-
-@dataclass(frozen=True)
-class AccountLattice:
-    """Validated markets and accounts in the form that the kernels read; made by `prepare_accounts`, good for many replays."""
-
-    mark_ticks: F64
-    books: Books
-    ledger: Ledger
-    is_included: B8
-    sorted_ledger: Ledger
-    index: Index
-
-    @property
-    def excluded_count(self) -> int:
-        """Accounts below maintenance at the reference marks: out of date, never liquidated."""
-        return int(self.is_included.size - self.is_included.sum())
 
 
 @dataclass(frozen=True)
@@ -171,42 +112,6 @@ class AccountsPath:
 
 
 # --- entry points -----------------------------------------------------------------------------------------------------------
-
-
-def prepare_accounts(markets: Markets, accounts: Accounts) -> AccountLattice:
-    """Validate markets and accounts, and store the accounts by safe distance.
-
-    Raises
-    ------
-    ValueError
-        Where an argument is unlawful; names the field and the first offending index.
-    """
-    from assets.cascade import kernel_accounts as kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
-
-    marks, books = _checked_markets(markets)
-    ledger = _checked_accounts(accounts, marks.size)
-    n = ledger.collateral.size
-    is_included = np.empty(n, dtype=np.bool_)
-    level = np.empty(n, dtype=np.int64)
-    masks = np.empty((2, n), dtype=np.uint64)
-    figures = np.empty((2, n))
-    thresholds = np.geomspace(LEAST_DISTANCE_FRAC, MAX_UPWARD_SHOCK_FRAC, kernel.LEVELS - 1)
-    thresholds = np.concatenate([[0.0], thresholds])
-    kernel.survey_accounts(ledger, marks, thresholds, is_included, level, *masks, *figures)
-    # By safe distance, then by assets: a block's accounts fall under one threshold and share most of their masks.
-    order = np.lexsort((masks[1], masks[0], level))
-    order = order[is_included[order]]
-    sorted_ledger = _empty_ledger(ledger, order)
-    blocks = (_zeros(order.size + 1), _zeros(order.size), *np.zeros((2, order.size), dtype=np.uint64))
-    index = kernel.Index(*masks[:, order], *figures[:, order], *blocks, _zeros(kernel.LEVELS + 1), thresholds, marks)
-    n_blocks = kernel.lay_out(ledger, order, sorted_ledger, level[order], index.long_mask, index.short_mask, index)
-    index = index._replace(
-        block_first=index.block_first[: n_blocks + 1].copy(),
-        block_level=index.block_level[:n_blocks].copy(),
-        block_long=index.block_long[:n_blocks].copy(),
-        block_short=index.block_short[:n_blocks].copy(),
-    )
-    return AccountLattice(marks, books, ledger, is_included, sorted_ledger, index)
 
 
 def replay_accounts(
@@ -291,7 +196,7 @@ def replay_accounts_path(
     lattice : AccountLattice
         From `prepare_accounts`.
     path_ticks : float64[n_steps, n_assets]
-        Prices without the forced flow, above 0, at most 2^53.
+        Prices without the forced flow, 2^-53 to 2^53.
     depth_survival_frac : float
         ``W`` in (0, 1].
     engine : {"masks", "naive"}
@@ -306,7 +211,7 @@ def replay_accounts_path(
         Where an argument is unlawful; names the field and the first offending index.
     """
     path = _table("path_ticks", path_ticks, lattice.mark_ticks.size, "n_steps")
-    _refuse_cell("path_ticks", ~((path > 0) & (path <= MAX_EXACT_LOTS)), path, "a price must be inside (0, 2^53]")
+    _refuse_cell("path_ticks", ~is_price(path), path, "a price must be inside [2^-53, 2^53] ticks")
     survival = _survival(float(depth_survival_frac), path.shape[0])
     died = np.full((1, lattice.is_included.size), -1, dtype=np.int32)
     rows = _rows(path.shape, died)
@@ -342,7 +247,8 @@ def compile_account_kernels() -> None:
         np.array([300.0]), np.array([0, 1]), np.array([0]), np.array([10]), np.array([1000.0]), np.array([0.01])
     )
     lattice = prepare_accounts(markets, accounts)
-    found = [replay_accounts(lattice, [[-0.05]], engine=engine).liquidated_count[0] for engine in ("masks", "naive")]
+    engines: tuple[Engine, ...] = ("masks", "naive")
+    found = [int(replay_accounts(lattice, [[-0.05]], engine=engine).liquidated_count[0]) for engine in engines]
     if found != [1, 1]:
         raise RuntimeError("the compiled account kernels disagree with each other: clear the kernel cache")
 
@@ -401,7 +307,7 @@ def _room(lattice: AccountLattice, engine: Engine) -> tuple[Scratch, Watch]:
     n = lattice.is_included.size
     n_blocks = lattice.index.block_level.size
     is_alive = np.zeros(n if engine == "naive" else 0, dtype=np.bool_)
-    scratch = kernel.Scratch(_zeros(m), _zeros(m), _zeros(m), np.zeros(m), _zeros(n), np.zeros(64), is_alive)
+    scratch = kernel.Scratch(zeros(m), zeros(m), zeros(m), np.zeros(m), zeros(n), np.zeros(64), is_alive)
     bits = (n_blocks, n_blocks, kernel.LEVELS, kernel.LEVELS, kernel.CELLS + 1, kernel.CELLS + 1)
     block_down, block_up, down, up, near_down, near_up = (np.zeros(size, dtype=np.uint64) for size in bits)
     watch = kernel.Watch(
@@ -409,8 +315,8 @@ def _room(lattice: AccountLattice, engine: Engine) -> tuple[Scratch, Watch]:
         block_limit=np.full(n_blocks, -np.inf),
         block_down=block_down,
         block_up=block_up,
-        opened=_zeros(n_blocks),
-        n_opened=_zeros(1),
+        opened=zeros(n_blocks),
+        n_opened=zeros(1),
         down=down,
         up=up,
         near_down=near_down,
@@ -439,88 +345,7 @@ def _unabsorbed(lattice: AccountLattice, net: I64, survival: F64, side: int) -> 
     return unabsorbed
 
 
-def _empty_ledger(ledger: Ledger, order: I64) -> Ledger:
-    sizes = np.diff(ledger.first_position)
-    n, positions = order.size, int(sizes[order].sum())
-    return type(ledger)(np.empty(n), _zeros(n + 1), np.empty((positions, 4)), _zeros(n))
-
-
-def _zeros(n: int) -> I64:
-    return np.zeros(n, dtype=np.int64)
-
-
-# --- validation -------------------------------------------------------------------------------------------------------------
-
-
-def _checked_markets(markets: Markets) -> tuple[F64, Books]:
-    from assets.cascade import kernel_accounts as kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
-
-    marks = _floats("mark_ticks", markets.mark_ticks)
-    if marks.size == 0:
-        raise ValueError("mark_ticks: there is no asset; give at least one")
-    refuse("mark_ticks", ~((marks > 0) & (marks <= MAX_EXACT_LOTS)), marks, "a mark must be inside (0, 2^53]")
-    for field, books in (("bids", markets.bids), ("asks", markets.asks)):
-        if len(books) != marks.size:
-            raise ValueError(f"{field}[{min(len(books), marks.size)}]: {len(books)} books against {marks.size} marks")
-    prices: list[F64] = []
-    lots: list[F64] = []
-    for a in range(marks.size):
-        for field, book, side in (("bids", markets.bids[a], "long"), ("asks", markets.asks[a], "short")):
-            price, depth = _checked_book(f"{field}[{a}]", book, side)
-            prices.append(price)
-            lots.append(depth)
-    first_row = np.concatenate([[0], np.cumsum([p.size for p in prices])]).astype(np.int64)
-    return marks, kernel.Books(first_row, np.concatenate(prices), np.concatenate(lots))
-
-
-def _checked_book(name: str, book: Book, side: str) -> tuple[F64, F64]:
-    """Judge one book by the laws of the static cascade: bids serve long fuel, asks serve short fuel."""
-    nothing = Fuel(np.empty(0), _zeros(0), np.empty(0))
-    of_side: PositionSide = "long" if side == "long" else "short"
-    try:
-        checked = prepare(1.0, book, nothing, of_side)
-    except ValueError as fault:
-        raise ValueError(f"{name}.{fault}") from fault
-    return checked.relative_price, checked.cumulative_lots.astype(np.float64)
-
-
-def _checked_accounts(accounts: Accounts, n_assets: int) -> Ledger:
-    from assets.cascade import kernel_accounts as kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
-
-    collateral = _floats("collateral_ticklots", accounts.collateral_ticklots)
-    first = _integers("first_position", accounts.first_position)
-    asset = _integers("asset_index", accounts.asset_index)
-    lots = _integers("quantity_lots", accounts.quantity_lots)
-    entry = _floats("entry_ticks", accounts.entry_ticks)
-    rate = _floats("maintenance_rate_frac", accounts.maintenance_rate_frac)
-    is_bad = ~(np.abs(collateral) <= MAX_COLLATERAL_TICKLOTS)
-    refuse("collateral_ticklots", is_bad, collateral, "collateral must be finite and at most 2^106")
-    _same_length("first_position", first, collateral.size + 1, "accounts + 1")
-    for field, values in (("quantity_lots", lots), ("entry_ticks", entry), ("maintenance_rate_frac", rate)):
-        _same_length(field, values, asset.size, "asset_index")
-    refuse("first_position", np.diff(first, prepend=0) < 0, first, "positions of accounts must not go back")
-    if first[0] != 0:
-        raise ValueError(f"first_position[0] = {first[0]}: the first account starts at 0")
-    if first[-1] != asset.size:
-        raise ValueError(f"first_position[{first.size - 1}] = {first[-1]}: there are {asset.size} positions")
-    refuse("asset_index", (asset < 0) | (asset >= n_assets), asset, f"there are {n_assets} assets, counted from 0")
-    _refuse_too_many_lots(asset, lots, n_assets)
-    refuse("entry_ticks", ~((entry >= 0) & (entry <= MAX_EXACT_LOTS)), entry, "an entry must be inside [0, 2^53]")
-    refuse("maintenance_rate_frac", ~((rate >= 0) & (rate <= 1)), rate, "a maintenance rate must be inside [0, 1]")
-    quantity = lots.astype(np.float64)
-    place = np.arange(collateral.size, dtype=np.int64)
-    positions = np.column_stack([asset.astype(np.float64), quantity, entry, np.abs(quantity) * rate])
-    return kernel.Ledger(collateral, first, positions, place)
-
-
-def _refuse_too_many_lots(asset: I64, lots: I64, n_assets: int) -> None:
-    size = np.abs(lots.astype(np.float64))  # as floats: the absolute of the least int64 does not exist
-    is_over = np.bincount(asset, weights=size, minlength=n_assets) >= MAX_EXACT_LOTS
-    over = np.zeros(lots.size, dtype=np.bool_)
-    for a in np.flatnonzero(is_over):
-        places = np.flatnonzero(asset == a)
-        over[places] = np.cumsum(size[places]) >= MAX_EXACT_LOTS
-    refuse("quantity_lots", over, lots, "positions in one asset must stay below 2^53 lots; use larger lots")
+# --- settings of a replay ----------------------------------------------------------------------------------------------------
 
 
 def _survival(depth_survival_frac: npt.ArrayLike, n_rows: int) -> F64:
@@ -528,7 +353,7 @@ def _survival(depth_survival_frac: npt.ArrayLike, n_rows: int) -> F64:
     if given.ndim > 1:
         raise ValueError(f"depth_survival_frac: expected a number or one dimension, got {given.ndim}")
     if given.ndim == 1:
-        _same_length("depth_survival_frac", given, n_rows, "scenarios")
+        same_length("depth_survival_frac", given, n_rows, "scenarios")
     values: F64 = np.full(n_rows, given) if given.ndim == 0 else given
     if given.ndim == 0 and not 0 < given <= 1:
         raise ValueError(f"depth_survival_frac = {given}: W must be inside (0, 1]")
@@ -548,24 +373,3 @@ def _refuse_cell(field: str, is_bad: B8, values: F64, why: str) -> None:
     if places.size:
         row, column = places[0]
         raise ValueError(f"{field}[{row}, {column}] = {values[row, column]}: {why}")
-
-
-def _floats(field: str, values: npt.ArrayLike) -> F64:
-    array = np.array(values, dtype=np.float64, order="C")
-    if array.ndim != 1:
-        raise ValueError(f"{field}: expected one dimension, got {array.ndim}")
-    return array
-
-
-def _integers(field: str, values: npt.ArrayLike) -> I64:
-    given = np.array(values, order="C")
-    if given.ndim != 1:
-        raise ValueError(f"{field}: expected one dimension, got {given.ndim}")
-    if given.size and not np.issubdtype(given.dtype, np.integer):
-        raise ValueError(f"{field}: expected whole numbers, got {given.dtype}")
-    return given.astype(np.int64)
-
-
-def _same_length(field: str, values: npt.NDArray, expected: int, other: str) -> None:
-    if values.size != expected:
-        raise ValueError(f"{field}[{min(values.size, expected)}]: {values.size} values against {expected} of {other}")

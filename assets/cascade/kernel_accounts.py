@@ -2,14 +2,15 @@
 
 Belongs here: both engines (the naive loop over every account and the mask engine), the round that they share, and the
 index that the mask engine reads. Self-contained: a compiled helper in another module would leave a stale cached caller.
-Does not: validation, allocation, sorting, threads; the caller (``accounts.py``) does those.
+Does not: validation, allocation, sorting, threads; the callers
+(``accounts_lattice.py`` and ``accounts.py``) do those.
 
 A *row* is a scenario or a step of a path: one line of the output. Options as in ``kernel.py``: ``fastmath`` and ``parallel``
 are off, because fused or reordered operations would change equities in the last bit and with them who is liquidated.
 
 References
 ----------
-docs/cascade_accounts.md: sections 2 to 6 give the arithmetic, section 8 the two certificates of the mask engine.
+docs/cascade_accounts.md: sections 2 to 6 give the arithmetic, section 8 the certificates of the mask engine.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ B8 = npt.NDArray[np.bool_]
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": False, "no_cfunc_wrapper": True}
 # Only compiled loops call these: without doors from Python they compile in half the time.
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
-# A call that is not inlined copies some fifty array headers. LLVM must not weigh that: hot helpers go in by force.
+# A call with bundles of arrays copies and counts references to every one of them, 0.5 microseconds in all: what runs per
+# account takes plain arrays and is inlined by force.
 _HOT: dict[str, Any] = {**_INNER, "forceinline": True}
 
 LEVELS = 256  # one byte of safe distance
 MASK_BITS = 64
-# Accounts per block. Below 16 the list of blocks is as long as a scan; above 64 one flagged account opens too many.
-BLOCK_ACCOUNTS = 32
+# Accounts per block: one account that comes near opens its whole block. With 8 the list of blocks takes as long as the
+# accounts, with 64 most accounts in an open block are seen in vain; 16 and 32 measure alike.
+BLOCK_ACCOUNTS = 16
 # Rounding of section 2 is below 3e-16 per operation; this share of an account's gross size, plus 1e-15 per position,
 # covers it a million times over. A larger margin costs judgements and never correctness.
 MARGIN_FRAC = 1e-9
@@ -43,7 +46,7 @@ MARGIN_PER_POSITION_FRAC = 1e-15
 # Above this maintenance rate a rising price helps a long too little to outrun rounding: such accounts are always judged.
 MAX_INDEXED_RATE_FRAC = 0.9
 # The anchor follows the marks once one of them is this far from it (share of the reference mark). Each move costs every
-# certificate as much; a far anchor costs those whose assets drifted apart since.
+# certificate as much; a far anchor costs those whose assets drifted apart since. 0.2 % to 1 % measure alike.
 ANCHOR_REACH_FRAC = 0.005
 # Cells from -reach to +reach. Fewer flag accounts that are a cell away; filling more costs each round.
 CELLS = 128
@@ -203,7 +206,7 @@ def _rounded(partials: F64, count: int) -> float:
     if count == 0:
         return 0.0
     j = count - 1
-    high = partials[j]
+    high: float = partials[j]
     low = 0.0
     while j > 0 and low == 0.0:
         j -= 1
@@ -499,8 +502,11 @@ def _note_levels(index: Index, marks: F64, watch: Watch) -> int:
 
 
 @njit(**_INNER)
-def _note_moves(index: Index, marks: F64, watch: Watch) -> None:
-    """Fill the masks of assets by their distance from the anchor, moving the anchor first where it is too far."""
+def _note_moves(index: Index, marks: F64, watch: Watch) -> float:
+    """Fill the masks of assets by their distance from the anchor, moving the anchor first where it is too far.
+
+    Returns the limit beyond which no account is reached by any asset.
+    """
     distance = 0.0
     for a in range(marks.shape[0]):
         distance = max(distance, abs(watch.anchor[a] - marks[a]) / index.reference[a])
@@ -508,6 +514,7 @@ def _note_moves(index: Index, marks: F64, watch: Watch) -> None:
         watch.travelled[0] += distance
         for a in range(marks.shape[0]):
             watch.anchor[a] = marks[a]
+        distance = 0.0
     for c in range(CELLS + 1):
         watch.near_down[c] = np.uint64(0)
         watch.near_up[c] = np.uint64(0)
@@ -519,12 +526,14 @@ def _note_moves(index: Index, marks: F64, watch: Watch) -> None:
     for c in range(CELLS - 1, -1, -1):
         watch.near_down[c] |= watch.near_down[c + 1]
         watch.near_up[c] |= watch.near_up[c + 1]
+    beyond: float = watch.travelled[0] + distance
+    return beyond
 
 
 @njit(**_HOT)
 def _best_placed(first_position: I64, positions: F64, i: int, falls: F64) -> float:
     """Return the least move against a position of account `i`, as distance from the anchor."""
-    best = np.inf
+    best: float = np.inf
     for k in range(first_position[i], first_position[i + 1]):
         fall = falls[int(positions[k, ASSET])]
         if positions[k, QUANTITY] > 0.0:
@@ -542,30 +551,26 @@ def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -
     """
     nothing = np.uint64(0)
     n_levels = _note_levels(index, scratch.marks, watch)
-    _note_moves(index, scratch.marks, watch)
+    beyond = _note_moves(index, scratch.marks, watch)
     travelled = watch.travelled[0]
     # The largest mark is at most 1 + travelled + reach times its reference, and rounding grows with it.
     scale = 2.0 + travelled
-    collateral, first_position, positions, marks = (
-        ledger.collateral,
-        ledger.first_position,
-        ledger.positions,
-        scratch.marks,
-    )
-    long_mask, short_mask, per_slack, margin = index.long_mask, index.short_mask, index.per_slack, index.margin
-    block_first, block_level = index.block_first, index.block_level
-    block_long, block_short = index.block_long, index.block_short
+    collateral, first_position, positions, _ = ledger
+    long_mask, short_mask, per_slack, margin, block_first, block_level, block_long, block_short, blocks, _, _ = index
     limit, block_limit, block_down, block_up = watch.limit, watch.block_limit, watch.block_down, watch.block_up
-    near_down, near_up, falls, found = watch.near_down, watch.near_up, watch.falls, scratch.found
+    near_down, near_up, falls = watch.near_down, watch.near_up, watch.falls
+    marks, found = scratch.marks, scratch.found
     n_opened = watch.n_opened[0]
-    n_found = np.int64(0)
-    for block in range(index.blocks_to_level[n_levels]):
+    n_found = 0
+    for block in range(blocks[n_levels]):
         level = block_level[block]
         down = watch.down[level] & block_long[block]
         up = watch.up[level] & block_short[block]
         if down | up == nothing:
             continue
         if (down & ~block_down[block]) | (up & ~block_up[block]) == nothing:
+            if block_limit[block] > beyond:
+                continue
             cell = _cell(block_limit[block] - travelled)
             if (block_long[block] & near_down[cell]) | (block_short[block] & near_up[cell]) == nothing:
                 continue
@@ -580,7 +585,8 @@ def _find_masked(ledger: Ledger, index: Index, scratch: Scratch, watch: Watch) -
             shorts = short_mask[i]
             if (longs & down) | (shorts & up) == nothing:
                 continue
-            cell = _cell(limit[i] - travelled)
+            # Most accounts of an open block are far from their limits: one comparison, no table.
+            cell = _cell(limit[i] - travelled) if limit[i] <= beyond else CELLS
             if (longs & near_down[cell]) | (shorts & near_up[cell]) != nothing:
                 equity, maintenance = _judge(collateral, first_position, positions, i, marks)
                 if equity < maintenance:

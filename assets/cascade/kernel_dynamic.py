@@ -163,9 +163,10 @@ def _begin_day(fuels: Fuels, fuel: int, mark: float, work: Work, balance: I64) -
         bins.place[side, END] = end
         bins.place[side, OPEN_AT] = fuels.open_edges[fuel, side]
         bins.place[side, OPEN_END] = fuels.open_edges[fuel, side + 1]
-        balance[side, :] = 0
         balance[side, INITIAL] = initial
         balance[side, EXCLUDED] = excluded
+        for column in (OPENED, ALL_FORCED, CLOSED, REMAINING):
+            balance[side, column] = 0
     return bins
 
 
@@ -299,47 +300,6 @@ def _breaks(closes: F64, step: int, window: int, move: float, mark: float) -> bo
 # --- mode 1 -------------------------------------------------------------------------------------------------------------
 
 
-@njit(**_HELPER)
-def _walk_path(cells: Cells, c: int, fuels: Fuels, path: F64, n_steps: int, work: Work, ledger: Ledger) -> int:
-    """Drive the fuel of cell `c` along a path float64[3, >= n_steps] (low, high, close); return the halted steps."""
-    names, figures, closure = cells.names[c], cells.figures[c], cells.closures[cells.names[c, MARKET]]
-    flows, notional, balance = ledger.flows[c], ledger.notional[c], ledger.balances[c]
-    fuel, twap, halt, mark = names[FUEL], names[TWAP], names[HALT], figures[MARK]
-    lows, highs, closes = path[0], path[1], path[2]
-    bins = _begin_day(fuels, fuel, mark, work, balance)
-    survival = 1.0
-    to_halt = 0
-    halted = 0
-    # Most steps reach nothing: two comparisons against the next trigger of each side decide that without a call.
-    next_long, next_short, next_open = _next(fuels, bins)
-    for t in range(n_steps):
-        survival = survival * (1.0 - closure[t])
-        if to_halt > 0:
-            to_halt -= 1
-            halted += 1
-        else:
-            low, high = lows[t], highs[t]
-            if twap > 1:
-                low, high = _guard(closes, t, twap, mark, low), _guard(closes, t, twap, mark, high)
-            if next_long >= low or next_short >= -high:
-                longs, shorts, long_value, short_value = _trigger(bins, low, high, survival, balance)
-                if longs + shorts > 0:
-                    flows[0, t, FORCED] = longs
-                    flows[1, t, FORCED] = shorts
-                    notional[0, t] = long_value
-                    notional[1, t] = short_value
-                    net = _split(flows, t, figures[SOLD_SHARE], figures[ADL_SHARE])
-                    _sell(flows, t, net, net)
-                next_long, next_short, next_open = _next(fuels, bins)
-            if halt > 0 and _breaks(closes, t, names[WINDOW], figures[BREAK_MOVE], mark):
-                to_halt = halt
-        if next_open == t:
-            _open(fuels, bins, t, survival, balance)
-            next_long, next_short, next_open = _next(fuels, bins)
-    _end_day(bins, survival, balance)
-    return halted
-
-
 @njit(**_OPTIONS)
 def walk_paths(
     cells: Cells,
@@ -364,7 +324,41 @@ def walk_paths(
         Modified in place: number of halted steps.
     """
     for c in range(begin, end):
-        halted[c] = _walk_path(cells, c, fuels, paths[cells.names[c, MARKET]], n_steps, work, ledger)
+        names, figures, market = cells.names[c], cells.figures[c], cells.names[c, MARKET]
+        flows, notional, balance = ledger.flows[c], ledger.notional[c], ledger.balances[c]
+        twap, halt, mark = names[TWAP], names[HALT], figures[MARK]
+        closure, lows, highs, closes = cells.closures[market], paths[market, 0], paths[market, 1], paths[market, 2]
+        bins = _begin_day(fuels, names[FUEL], mark, work, balance)
+        survival = 1.0
+        to_halt = 0
+        halted[c] = 0
+        # Most steps reach nothing: two comparisons against the next trigger of each side decide that without a call.
+        next_long, next_short, next_open = _next(fuels, bins)
+        for t in range(n_steps):
+            survival = survival * (1.0 - closure[t])
+            if to_halt > 0:
+                to_halt -= 1
+                halted[c] += 1
+            else:
+                low, high = lows[t], highs[t]
+                if twap > 1:
+                    low, high = _guard(closes, t, twap, mark, low), _guard(closes, t, twap, mark, high)
+                if next_long >= low or next_short >= -high:
+                    longs, shorts, long_value, short_value = _trigger(bins, low, high, survival, balance)
+                    if longs + shorts > 0:
+                        flows[0, t, FORCED] = longs
+                        flows[1, t, FORCED] = shorts
+                        notional[0, t] = long_value
+                        notional[1, t] = short_value
+                        net = _split(flows, t, figures[SOLD_SHARE], figures[ADL_SHARE])
+                        _sell(flows, t, net, net)
+                    next_long, next_short, next_open = _next(fuels, bins)
+                if halt > 0 and _breaks(closes, t, names[WINDOW], figures[BREAK_MOVE], mark):
+                    to_halt = halt
+            if next_open == t:
+                _open(fuels, bins, t, survival, balance)
+                next_long, next_short, next_open = _next(fuels, bins)
+        _end_day(bins, survival, balance)
 
 
 # --- impact and depth ---------------------------------------------------------------------------------------------------
@@ -446,7 +440,8 @@ def fill_factors(
         Modified in place: L and m(L).
     """
     n = survivals.shape[0]
-    load[:n] = 0.0
+    for t in range(n):
+        load[t] = 0.0
     for u in range(n):
         if net[u] != 0:
             _spread(decay, u, net[u] / survivals[u], u, n, load)
@@ -520,11 +515,14 @@ def run_free(
         names, figures, marks = cells.names[c], cells.figures[c], run.marks[c]
         market, balance = names[MARKET], ledger.balances[c]
         bins = _begin_day(fuels, names[FUEL], figures[MARK], work, balance)
-        work.load[:n_steps] = 0.0
-        work.net[:n_steps] = 0
+        for t in range(n_steps):
+            work.load[t] = 0.0
+            work.net[t] = 0
         news[1] = impact.depth[AT_START]
         news[2] = 1.0
         to_halt = 0
+        # As in `walk_paths`: most steps reach nothing, and then no call is made.
+        next_long, next_short, next_open = _next(fuels, bins)
         for t in range(n_steps):
             if t > 0:
                 before = marks[t - 2] if t >= 2 else figures[MARK]
@@ -539,10 +537,15 @@ def run_free(
                 to_halt -= 1
                 run.counts[c, 1] += 1
             else:
-                _step_free(cells, c, bins, books, t, news, max_rounds, work, ledger, run)
+                price = _guard(marks, t, names[TWAP], figures[MARK], marks[t])
+                if next_long >= price or next_short >= -price:
+                    _step_free(cells, c, bins, books, t, news, max_rounds, work, ledger, run)
+                    next_long, next_short, next_open = _next(fuels, bins)
                 if names[HALT] > 0 and _breaks(marks, t, names[WINDOW], figures[BREAK_MOVE], figures[MARK]):
                     to_halt = names[HALT]
-            _open(fuels, bins, t, news[2], balance)
+            if next_open == t:
+                _open(fuels, bins, t, news[2], balance)
+                next_long, next_short, next_open = _next(fuels, bins)
             if work.net[t] != 0:
                 _spread(impact.decay, t, work.net[t] / news[1], t + 1, n_steps, work.load)
         _end_day(bins, news[2], balance)

@@ -15,15 +15,11 @@ from dataclasses import fields
 import numpy as np
 
 from assets.cascade.accounts import (
-    AccountLattice,
     Accounts,
     AccountsOutcome,
     AccountsPath,
     Book,
     Markets,
-    prepare_accounts,
-    replay_accounts,
-    replay_accounts_path,
 )
 
 N_ASSETS = 24

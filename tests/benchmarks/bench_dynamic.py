@@ -157,25 +157,19 @@ def rows() -> list[dict[str, object]]:
     impact = Impact(power_law_kernel(N_STEPS))
     shocks = [MARK * np.array([0.99, 0.97, 0.95]) for _ in plain]
 
-    def free(threads: int) -> object:
-        return replay_free(plain[:8], shocks[:8], impact, POLICIES, n_steps=N_STEPS, threads=threads)
-
-    one, two = (best_of(5, lambda n=n: free(n), time.perf_counter) for n in (1, 2))
-    found.append(_row("D free-running, 8 markets x 6 policies: two threads vs one, wall clock", one / two, None))
+    free = best_of(3, lambda: replay_free(plain[:8], shocks[:8], impact, POLICIES, n_steps=N_STEPS))
+    found.append(_rate("D free-running, 6 policies: replays per second, one thread, from validation", 48 / free))
     lift = best_of(3, lambda: replay_counterfactual(plain[:8], paths[:8], impact))
-    found.append(
-        {
-            "name": "D counterfactual, replays per second, one thread",
-            "measured": round(8 / lift, 1),
-            "floor": None,
-            "unit": "1/s",
-        }
-    )
+    found.append(_rate("D counterfactual: replays per second, one thread, from validation", 8 / lift))
     return found
 
 
 def _row(name: str, ratio: float, floor: float | None) -> dict[str, object]:
     return {"name": name, "measured": round(ratio, 2), "floor": floor, "unit": "x"}
+
+
+def _rate(name: str, per_second: float) -> dict[str, object]:
+    return {"name": name, "measured": round(per_second, 1), "floor": None, "unit": "1/s"}
 
 
 def _assert_equal(markets, paths, found) -> None:

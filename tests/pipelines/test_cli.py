@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_market import DAY, FIRST, Market, small_market
+from quiet_run import QuietRun
+from small_market import DAY, Market
 
 
 @pytest.fixture(scope="module")
-def market() -> Iterator[Market]:
-    with small_market() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def home(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with two days of the small market."""
-    folder = tmp_path_factory.mktemp("cli") / "home"
-    done = market.lowtide(folder, "run", "--date", FIRST.isoformat(), "--to", DAY.isoformat())
-    assert done.returncode == 0, done.stderr
-    assert "checks passed" in done.stdout
-    return folder
+def home(quiet_run: QuietRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two days of the small market, for these tests alone."""
+    return quiet_run.copy_to(tmp_path_factory.mktemp("cli"))
 
 
 def test_help_names_every_command(market: Market, tmp_path: Path) -> None:

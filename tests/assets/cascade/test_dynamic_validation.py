@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -195,3 +197,8 @@ def test_closures_that_leave_nothing_countable_are_refused() -> None:
     row = np.full(n, 99.0)
     with pytest.raises(ValueError, match=r"markets\[0\]\.closure_frac\[500\] = 0.5: after this step"):
         replay_path([replace(MARKET, closure_frac=np.full(n, 0.5))], [DayPath(row, row, row)])
+
+
+def test_importing_the_entry_points_does_not_import_the_compiler() -> None:
+    program = "import sys, assets.cascade.dynamic; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
