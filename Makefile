@@ -21,11 +21,12 @@ setup: $(VENV)/.locked
 demo: setup
 	$(BIN)/lowtide demo --home $(DEMO_HOME)
 
+# Two workers, a file to a worker: a run of the whole way keeps one core busy.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-full: setup
-	LOWTIDE_TRIALS=full $(BIN)/python -m pytest --timeout=7200
+	LOWTIDE_TRIALS=full $(BIN)/python -m pytest -n 2 --dist loadfile --timeout=7200
 	@cat build/trials.txt
 
 check: setup
@@ -39,6 +40,7 @@ check: setup
 
 bench: setup
 	$(BIN)/python tests/benchmarks/bench_cascade.py
+	$(BIN)/python tests/benchmarks/bench_dynamic.py
 
 dev: setup
 	mkdir -p $(DEV_HOME)

@@ -57,6 +57,7 @@ def ensure_manifest(folder: Path = DBT_FOLDER) -> Path:
             # Never opened by a parse, but its stem becomes the database's name in the manifest, as in every home.
             "LOWTIDE_WAREHOUSE": str(target / "warehouse.duckdb"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DBT_WRITE_JSON": "true",
         }
         done = subprocess.run(  # noqa: S603 - our own interpreter and folder
             [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "parse",

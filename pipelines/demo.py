@@ -10,6 +10,8 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from dagster import AssetKey
+
 from pipelines.clock import FixedClock
 from pipelines.home import Home
 from pipelines.resources import build_resources
@@ -47,6 +49,7 @@ def run_demo(
     midnight for the closed day.
     """
     from pipelines.definitions import build_defs  # noqa: PLC0415 - Dagster takes seconds to import
+    from pipelines.sandbox.server import serve  # noqa: PLC0415
     from pipelines.sandbox.world import World  # noqa: PLC0415
 
     first = CRASH_DAY - timedelta(days=history_days - 1)
@@ -56,18 +59,18 @@ def run_demo(
     late = datetime.combine(CRASH_DAY, time(23, 50))
     after = datetime.combine(CRASH_DAY + timedelta(days=1), time(0, 30))
     instance = open_instance(home)
+    tags = {"lowtide/world": f"sandbox seed {SEED}"}
 
-    def visit(now: datetime, job: str, days: list[date]) -> RunOutcome:
+    def visit(now: datetime, job: str, days: list[date], only: list[AssetKey] | None = None) -> RunOutcome:
         clock = FixedClock(now)
-        from pipelines.sandbox.server import serve  # noqa: PLC0415
 
         with serve(world, now=now) as server:
             at = settings.model_copy(update={"binance_base_url": server.base_url, "assets": assets})
             defs = build_defs(resources=build_resources(home, at, clock=clock))
-            return execute(defs, instance, job, days, watch=watch, tags={"lowtide/world": f"sandbox seed {SEED}"})
+            return execute(defs, instance, job, days, watch=watch, tags=tags, only=only)
 
     _import_files(home, settings, world, after, watch)
-    outcome = visit(late, "collect_raw", [CRASH_DAY])
+    outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", "binance_depth_bands"])])
     if outcome.is_success:
         outcome = visit(after, "collect_raw", [first, CRASH_DAY])
     if outcome.is_success:

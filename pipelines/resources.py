@@ -159,6 +159,8 @@ def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     os.environ["LOWTIDE_DUCKDB_THREADS"] = str(warehouse.threads)
     os.environ["LOWTIDE_DUCKDB_MEMORY_LIMIT"] = warehouse.memory_limit
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+    # The manifest is `ensure_manifest`'s and results come as events: writing both again costs a second per pass.
+    os.environ["DBT_WRITE_JSON"] = "false"
     executable = Path(sys.executable).with_name("lowtide-dbt")
     return PreparedDbt(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=str(executable))
 

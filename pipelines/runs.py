@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 from dagster import (
+    AssetKey,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
@@ -107,6 +108,7 @@ def execute(
     *,
     watch: Watch,
     tags: dict[str, str] | None = None,
+    only: Sequence[AssetKey] | None = None,
 ) -> RunOutcome:
     """Run a job over a range of days, in this process, with history.
 
@@ -116,6 +118,8 @@ def execute(
         First and last day count; the days between are included.
     watch : callable
         Called with (step, "started" | "done" | "failed" | "retried").
+    only : sequence of AssetKey, optional
+        A part of the job's assets.
     """
     _WATCHERS[os.getpid()] = watch
     process = psutil.Process()
@@ -131,6 +135,7 @@ def execute(
             partition_key=days[0].isoformat() if len(days) == 1 else None,
             tags=all_tags,
             raise_on_error=False,
+            asset_selection=only,
             run_config={"loggers": {"lowtide": {"config": {}}}},
         )
     finally:

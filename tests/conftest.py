@@ -64,17 +64,22 @@ def trial_count(request: pytest.FixtureRequest) -> Callable[..., int]:
     return count
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+@pytest.fixture(autouse=True)
+def _name_the_trial(request: pytest.FixtureRequest) -> None:
+    """Send a trial's name along with its report, which may come from another worker."""
+    marker = request.node.get_closest_marker("trial")
+    if marker is not None:
+        request.node.user_properties.append(("trial", marker.args[0]))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note how each trial went."""
-    outcome = yield
-    report = outcome.get_result()
-    marker = item.get_closest_marker("trial")
-    if marker is None or report.when != "call":
+    said = report.user_properties
+    names = [value for key, value in said if key == "trial"]
+    if report.when != "call" or not names:
         return
-    sizes = [v for k, v in item.user_properties if k == "trials"]
-    row = _TRIALS.setdefault(marker.args[0], {"trials": 0, "failures": 0, "seconds": 0.0})
-    row["trials"] += sum(sizes)
+    row = _TRIALS.setdefault(names[0], {"trials": 0, "failures": 0, "seconds": 0.0})
+    row["trials"] += sum(int(value) for key, value in said if key == "trials")
     row["failures"] += int(report.failed)
     row["seconds"] = round(row["seconds"] + report.duration, 1)
 

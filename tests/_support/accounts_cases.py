@@ -28,20 +28,26 @@ class Case:
 def random_case(seed: int, *, n_accounts: int | None = None, n_scenarios: int = 8, n_steps: int = 12) -> Case:
     """Return a world of 1 to 70 assets and 0 to 40 accounts (or as many as asked for)."""
     rng = np.random.default_rng(seed)
-    n_assets = int(rng.choice([1, 2, 2, 3, 5, 70], p=[0.15, 0.3, 0.2, 0.2, 0.1, 0.05]))
+    n_assets = int(rng.choice([1, 2, 3, 5, 70], p=[0.15, 0.5, 0.2, 0.13, 0.02]))
     marks = _marks(rng, n_assets)
     shock = rng.choice([0.0, -0.01, -0.03, -0.1, -0.25, -0.5, 0.02, 0.1, 0.5, 3.0], (n_scenarios, n_assets))
     shock *= rng.choice([1.0, 1.0, 0.3, 0.01], (n_scenarios, 1))
     path = marks * np.exp(np.cumsum(rng.normal(0.0, rng.choice([1e-4, 0.005, 0.05]), (n_steps, n_assets)), axis=0))
     n = int(rng.integers(0, 41)) if n_accounts is None else n_accounts
     scale = int(rng.choice([1, 10, 1000, 10**9]))
-    # Thin books exhaust, thick ones stop a cascade; between them one account's lots are worth a row or two.
-    depth = float(rng.choice([0.3, 2.0, 10.0])) * scale * max(1, n) / n_assets
-    bids = [_book(rng, depth, -1.0) for _ in range(n_assets)]
-    asks = [_book(rng, depth, 1.0) for _ in range(n_assets)]
+    # Thin books exhaust, thick ones stop a cascade; between them one account's lots are worth a row, and levels form a chain.
+    depth = float(rng.choice([0.3, 1.5, 1.5, 3.0, 10.0])) * scale * max(1, n) / n_assets
+    is_chain = rng.random() < 0.25
+    n = max(n, 30) if is_chain else n
+    if is_chain:  # accounts of one row's lots, each due at a row: one kills the next
+        depth = 24.0 * scale * rng.choice([1.0, 1.3]) * max(1.0, n / (40.0 * n_assets))
+        shock[0] = -0.03
+        shock = np.where(rng.random(shock.shape) < 0.3, shock, shock[0] * rng.choice([0.99, 1.0, 1.01], shock.shape))
+    bids = [_book(rng, depth, -1.0, is_chain) for _ in range(n_assets)]
+    asks = [_book(rng, depth, 1.0, is_chain) for _ in range(n_assets)]
     markets = Markets(marks, bids, asks)
     likely = marks * (1.0 + shock[0])
-    accounts = _accounts(rng, markets, likely, n, scale)
+    accounts = _accounts(rng, markets, likely, n, scale, is_chain)
     return Case(markets, accounts, shock, rng.choice([1.0, 1.0, 0.5, 0.294, 0.01], n_scenarios), path)
 
 
@@ -54,9 +60,12 @@ def _marks(rng: np.random.Generator, n_assets: int) -> np.ndarray:
     return 10.0 ** rng.uniform(0.5, 13.0, n_assets)
 
 
-def _book(rng: np.random.Generator, depth: float, direction: float) -> Book:
-    n_rows = int(rng.choice([1, 2, 3, 8, 20]))
+def _book(rng: np.random.Generator, depth: float, direction: float, is_chain: bool) -> Book:
+    n_rows = 24 if is_chain else int(rng.choice([1, 2, 3, 8, 20]))
     step = rng.choice([1 / 64, 1 / 1024, 0.003, 0.01])
+    if is_chain:
+        lots = np.full(n_rows, int(depth / n_rows))
+        return Book(np.maximum(1.0 + direction * np.arange(n_rows) * step, 0.01), np.cumsum(lots))
     away = np.cumsum(rng.choice([0.0, 1.0, 1.0, 2.0, 0.5], n_rows)) * step
     price = np.maximum(1.0 + direction * away, 0.01)
     lots = np.floor(depth / n_rows * rng.choice([0.0, 0.5, 1.0, 1.0, 2.0], n_rows)).astype(np.int64)
@@ -64,7 +73,9 @@ def _book(rng: np.random.Generator, depth: float, direction: float) -> Book:
     return Book(price, np.cumsum(lots))
 
 
-def _accounts(rng: np.random.Generator, markets: Markets, likely: np.ndarray, n: int, scale: int) -> Accounts:
+def _accounts(
+    rng: np.random.Generator, markets: Markets, likely: np.ndarray, n: int, scale: int, is_chain: bool
+) -> Accounts:
     n_assets = markets.mark_ticks.size
     first, collateral = [0], []
     asset: list[int] = []
@@ -72,13 +83,14 @@ def _accounts(rng: np.random.Generator, markets: Markets, likely: np.ndarray, n:
     entry: list[float] = []
     rate: list[float] = []
     for _ in range(n):
-        held = int(rng.choice([0, 1, 1, 1, 2, 2, 3, 4]))
-        here = rng.integers(0, n_assets, held)
+        held = int(rng.choice([0, 1, 1, 1, 2, 2, 3, 4])) if not is_chain else 1
+        here = rng.integers(0, 1 + int(rng.random() < 0.2 and n_assets > 1) if is_chain else n_assets, held)
         mine = rng.choice([0, 1, scale, scale, 3 * scale], held) * rng.choice([-1, 1, 1], held)
         mine = mine + rng.integers(0, max(1, scale // 3) + 1, held) * np.sign(mine)
+        mine = rng.choice([1, 1, 2], held) * scale if is_chain else mine
         bought = markets.mark_ticks[here] * rng.choice([0.0, 0.9, 1.0, 1.0, 1.04], held)
         demand = rng.choice([0.0, 0.005, 1 / 64, 0.01, 0.5, 0.95, 1.0], held, p=[0.1, 0.3, 0.2, 0.2, 0.1, 0.05, 0.05])
-        collateral.append(_collateral(rng, markets, likely, here, mine, bought, demand))
+        collateral.append(_collateral(rng, markets, likely, here, mine, bought, demand, is_chain))
         asset += here.tolist()
         lots += mine.tolist()
         entry += bought.tolist()
@@ -96,18 +108,19 @@ def _collateral(
     lots: np.ndarray,
     entry: np.ndarray,
     rate: np.ndarray,
+    is_chain: bool,
 ) -> float:
     """Return collateral that is just enough at marks the replay may take, give or take a float, or some leverage."""
     at = likely.copy()
     for a in set(asset.tolist()):
-        book = markets.bids[a] if rng.random() < 0.7 else markets.asks[a]
-        at[a] *= rng.choice([1.0, rng.choice(book.relative_price)])
-    needed = float(np.sum(np.abs(lots) * rate * at[asset]) - np.sum(lots * (at[asset] - entry)))
-    if rng.random() < 0.5:
+        book = markets.bids[a] if is_chain or rng.random() < 0.7 else markets.asks[a]
+        at[a] *= rng.choice([1.0, *book.relative_price])
+    needed = float((np.abs(lots) * rate * at[asset] - lots * (at[asset] - entry)).sum())
+    if rng.random() < (0.9 if is_chain else 0.5):
         return math.nextafter(needed, rng.choice([-math.inf, needed, math.inf]))
-    gross = float(np.sum(np.abs(lots) * markets.mark_ticks[asset]))
-    profit = float(np.sum(lots * (markets.mark_ticks[asset] - entry)))
-    return gross / rng.choice([0.5, 1.0, 3.0, 10.0, 40.0, 100.0]) - profit
+    gross = float((np.abs(lots) * markets.mark_ticks[asset]).sum())
+    profit = float((lots * (markets.mark_ticks[asset] - entry)).sum())
+    return gross / math.exp(rng.uniform(-0.5, 4.5)) - profit
 
 
 def differences(one: AccountsOutcome | AccountsPath, other: AccountsOutcome | AccountsPath) -> list[str]:

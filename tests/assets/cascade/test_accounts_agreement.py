@@ -36,7 +36,7 @@ def disagreement(case: Case) -> str:
 
 @pytest.mark.trial("accounts_masks_vs_naive")
 def test_engines_agree_on_awkward_worlds(trial_count: Callable[..., int]) -> None:
-    worlds = trial_count(100_000, 2_000) // SCENARIOS
+    worlds = trial_count(100_000, 1_600) // SCENARIOS
     failing = [(seed, why) for seed in range(worlds) if (why := disagreement(random_case(seed)))]
     assert failing == [], f"{len(failing)} of {worlds} worlds; rebuild the first with random_case({failing[0][0]})"
 
@@ -44,7 +44,7 @@ def test_engines_agree_on_awkward_worlds(trial_count: Callable[..., int]) -> Non
 @pytest.mark.trial("accounts_masks_vs_naive")
 def test_engines_agree_on_crowded_worlds(trial_count: Callable[..., int]) -> None:
     # Hundreds of blocks over all levels; long paths move the anchor often.
-    worlds = trial_count(2_400, 96) // SCENARIOS
+    worlds = trial_count(2_400, 32) // SCENARIOS
     for seed in range(worlds):
         case = random_case(seed, n_accounts=3_000, n_steps=60)
         assert disagreement(case) == "", f"random_case({seed}, n_accounts=3_000, n_steps=60)"
