@@ -74,8 +74,9 @@ _SQL_STARTS = (
     "alter",
 )
 # What may stand in braces: quoting helpers, or names that come from our own schemas (the variable says so by its name).
-_SAFE_CALLS = {"identifier", "literal", "quoted", "sql_identifier", "sql_literal", "quote_identifier", "quote_literal"}
-_SAFE_NAMES = {"columns", "keys", "grain", "query", "body", "names", "placeholders"}
+_SAFE_CALLS = {"_identifier", "_literal", "_read_parquet"}
+# Fragments that are themselves made of quoted identifiers and literals, or of names from our own schemas.
+_SAFE_NAMES = {"columns", "keys", "query", "parts", "casts", "order", "quoted", "source", "thing"}
 
 
 def test_no_value_stands_in_an_sql_f_string() -> None:
@@ -101,8 +102,9 @@ def _looks_like_sql(node: ast.JoinedStr) -> bool:
 
 def _is_safe(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        return name in _SAFE_CALLS
+        if ast.unparse(node.func) == "', '.join":
+            return all(_is_safe(argument) for argument in node.args)
+        return getattr(node.func, "id", "") in _SAFE_CALLS
     if isinstance(node, ast.Attribute):
         # table.schema, table.name: our own Table objects
         return (
