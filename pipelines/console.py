@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 # Bound to the stream of the start: while dbt runs, `sys.stdout` is its log file.
-OUT = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+# A file or a pipe has no edge to fold at; beyond 240 even there a record per field reads better.
+OUT = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 240)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # C0 and C1 controls, DEL and the bidirectional overrides could rewrite a terminal's line.
@@ -83,7 +84,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str)
     else:
         cells = [[plain(_text(v)) for v in row] for row in rows]
         widths = [max(map(len, (name, *(row[i] for row in cells)))) for i, name in enumerate(columns)]
-        if sum(widths) + 2 * len(widths) > max(OUT.width, 80):
+        width = sum(widths) + 2 * len(widths)
+        if width > OUT.width:
             _print_records(columns, cells)
         else:
             _print_table(columns, rows, cells)

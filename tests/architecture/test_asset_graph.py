@@ -88,14 +88,6 @@ def test_every_asset_reads_as_a_catalogue(defs: Definitions) -> None:
         assert graph.get(key).owners
 
 
-def test_no_asset_leaves_a_pickle(defs: Definitions) -> None:
-    # Every asset returns a MaterializeResult or yields events, so no IO manager ever stores a value.
-    for definition in defs.resolve_asset_graph().assets_defs:
-        if definition.is_executable:
-            for output in definition.node_def.output_defs:
-                assert output.dagster_type.is_nothing, f"{definition.node_def.name} would hand a value to an IO manager"
-
-
 def test_servers_bind_to_loopback() -> None:
     makefile = (SNAPSHOT.parents[2] / "Makefile").read_text()
     assert "--host 127.0.0.1" in makefile

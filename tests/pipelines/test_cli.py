@@ -131,3 +131,10 @@ def test_synthetic_and_real_never_share_a_home(market: Market, home: Path) -> No
     done = market.lowtide(home, "run", "--date", DAY.isoformat(), LOWTIDE_BINANCE_BASE_URL="https://fapi.binance.com")
     assert done.returncode == 1
     assert "never share" in done.stderr
+
+
+def test_no_asset_hands_a_value_to_an_io_manager(home: Path) -> None:
+    # Dagster's default IO manager would leave a pickle per asset below `storage`, named by the asset's key.
+    stored = home / "dagster" / "storage"
+    assert stored.is_dir()
+    assert [p for p in stored.rglob("*") if p.is_file() and "compute_logs" not in p.parts] == []
