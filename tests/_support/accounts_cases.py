@@ -51,6 +51,36 @@ def random_case(seed: int, *, n_accounts: int | None = None, n_scenarios: int = 
     return Case(markets, accounts, shock, rng.choice([1.0, 1.0, 0.5, 0.294, 0.01], n_scenarios), path)
 
 
+def tight_case(seed: int, *, n_accounts: int = 3_000, n_steps: int = 150) -> Case:
+    """Return a crowd within 3 % of liquidation, several positions each, and small moves: certificates to the basis point."""
+    rng = np.random.default_rng(seed)
+    n_assets = 5
+    marks = _marks(rng, n_assets)
+    held = rng.integers(1, 5, n_accounts)
+    owner = np.repeat(np.arange(n_accounts), held)
+    asset = rng.integers(0, n_assets, owner.size)
+    lots = rng.integers(1, 1_000, owner.size) * rng.choice([-1, 1], n_accounts)[owner]
+    lots = lots * np.where(rng.random(owner.size) < 0.2, -1, 1)
+    rate = rng.choice([0.005, 0.01, 0.02], owner.size)
+    value = np.abs(lots) * marks[asset]
+    free = value * (rate + rng.uniform(0.0, 0.03, n_accounts)[owner])
+    accounts = Accounts(
+        np.bincount(owner, free, minlength=n_accounts),
+        np.concatenate([[0], np.cumsum(held)]),
+        asset,
+        lots,
+        marks[asset],
+        rate,
+    )
+    depth = np.arange(1, 101) * int(30 * np.abs(lots).sum() / n_assets / 100)
+    away = np.arange(1, 101) * 0.002
+    markets = Markets(marks, [Book(1.0 - away, depth)] * n_assets, [Book(1.0 + away, depth)] * n_assets)
+    shock = rng.normal(0.0, 0.01, (8, n_assets))
+    step = rng.choice([2e-4, 1e-3])
+    path = marks * np.exp(np.cumsum(rng.normal(0.0, step, (n_steps, n_assets)), axis=0))
+    return Case(markets, accounts, shock, np.ones(8), path)
+
+
 def _marks(rng: np.random.Generator, n_assets: int) -> np.ndarray:
     kind = rng.integers(3)
     if kind == 0:

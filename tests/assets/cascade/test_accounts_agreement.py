@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from accounts_cases import Case, differences, random_case
+from accounts_cases import Case, differences, random_case, tight_case
 
 from assets.cascade.accounts import prepare_accounts, replay_accounts, replay_accounts_path
 
@@ -48,6 +48,13 @@ def test_engines_agree_on_crowded_worlds(trial_count: Callable[..., int]) -> Non
     for seed in range(worlds):
         case = random_case(seed, n_accounts=3_000, n_steps=60)
         assert disagreement(case) == "", f"random_case({seed}, n_accounts=3_000, n_steps=60)"
+
+
+@pytest.mark.trial("accounts_masks_vs_naive")
+def test_engines_agree_close_to_liquidation(trial_count: Callable[..., int]) -> None:
+    # Moves of a few basis points against slacks of the same size: a certificate that is a little too generous shows here.
+    for seed in range(trial_count(2_400, 24) // SCENARIOS):
+        assert disagreement(tight_case(seed)) == "", f"tight_case({seed})"
 
 
 def test_the_worlds_are_awkward() -> None:
