@@ -334,12 +334,15 @@ def doctor(home: HomeOption = None) -> None:
 
 @app.command()
 def warmup() -> None:
-    """Compile the kernels ahead of their first use; a damaged cache is deleted and made again."""
+    """Compile the kernels and parse the dbt project ahead of their first use; a damaged kernel cache is made again."""
     from assets.cascade.simulate import warmup as compile_kernels
     from pipelines.console import OUT
+    from pipelines.dbt_manifest import ensure_manifest
 
     compile_kernels()
     OUT.print("kernels are compiled")
+    ensure_manifest()
+    OUT.print("the dbt project is parsed")
 
 
 def main() -> None:

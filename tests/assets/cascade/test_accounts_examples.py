@@ -76,20 +76,20 @@ def test_a_fall_in_one_asset_sells_another(engine: str) -> None:
 
 @ENGINES
 def test_a_price_rebounds_where_a_later_purchase_nets_an_earlier_sale(engine: str) -> None:
-    seller = (3000.0, [(0, 15, 1024.0), (1, 15, 1024.0)])
-    hedged = (1000.0, [(0, -15, 768.0), (1, 10, 1024.0)])  # short of asset 0, killed by asset 1 in round 2
-    found = replay_accounts(market(seller, hedged), [[-0.25, 0.0]], engine=engine)
-    # At 672 and 896 the short gained 15 x 96 = 1,440 and the long lost 1,280: equity 1,160 against 297.5. It lives.
+    seller = (2500.0, [(0, 20, 1024.0), (1, 30, 1024.0)])  # dead at 896, sells both down to 784 and 768
+    # There the hedged account gains 10 x 240 and loses 10 x 256, against a maintenance of 242.5: 402.5 is enough.
+    hedged = lambda collateral: (collateral, [(0, -10, 1024.0), (1, 10, 1024.0)])  # noqa: E731
+    found = replay_accounts(market(seller, hedged(402.5)), [[-0.125, 0.0]], engine=engine)
     assert found.rounds.tolist() == [1]
-    hedged = (100.0, [(0, -15, 768.0), (1, 10, 1024.0)])
-    found = replay_accounts(market(seller, hedged), [[-0.25, 0.0]], engine=engine)
-    # Equity 260 is now below 297.5: its purchase takes the whole sale out of the book of asset 0.
+    assert found.mark_ticks.tolist() == [[784.0, 768.0]]
+    found = replay_accounts(market(seller, hedged(402.0)), [[-0.125, 0.0]], engine=engine)
+    # Its purchase takes half of the sale out of the book of asset 0 again; asset 1 gets 10 lots more.
     assert found.rounds.tolist() == [2]
-    assert found.mark_ticks[0, 0] == 768.0
-    assert found.lowest_mark_ticks[0, 0] == 672.0
+    assert found.mark_ticks.tolist() == [[896.0, 512.0]]
+    assert found.lowest_mark_ticks.tolist() == [[784.0, 512.0]]
     assert found.netted_lots.tolist() == [[0, 0]]
-    assert (found.sold_lots[0, 0], found.bought_lots[0, 0]) == (15, 15)
-    assert found.mark_ticks[0, 1] == 768.0  # 25 lots
+    assert found.sold_lots.tolist() == [[20, 40]]
+    assert found.bought_lots.tolist() == [[10, 0]]
 
 
 @ENGINES
@@ -106,17 +106,19 @@ def test_orders_of_one_round_net_before_they_reach_a_book(engine: str) -> None:
 
 @ENGINES
 def test_an_exhausted_book_falls_to_one_tick_and_rises_to_its_last_row(engine: str) -> None:
-    falling = replay_accounts(market((100.0, [(0, 41, 1024.0)])), [[-0.125, 0.0]], engine=engine)
+    falling = replay_accounts(market((1000.0, [(0, 41, 1024.0)])), [[-0.125, 0.0]], engine=engine)
     assert falling.is_exhausted.tolist() == [[True, False]]
     assert falling.mark_ticks[0, 0] == 1.0
     assert (falling.sold_lots[0, 0], falling.unabsorbed_sale_lots[0, 0]) == (40, 1)
-    # Closed at one tick: 100 - 41 x 1,023.
-    assert falling.bad_debt_ticklots.tolist() == [41 * 1023.0 - 100.0]
+    # Closed at one tick: 1,000 - 41 x 1,023.
+    assert falling.bad_debt_ticklots.tolist() == [41 * 1023.0 - 1000.0]
     assert falling.bad_debt_count.tolist() == [1]
-    rising = replay_accounts(market((100.0, [(0, -41, 1024.0)])), [[0.125, 0.0]], engine=engine)
+    rising = replay_accounts(market((1000.0, [(0, -41, 1024.0)])), [[0.125, 0.0]], engine=engine)
     assert rising.mark_ticks[0, 0] == 1152.0 * 1.5
     assert (rising.bought_lots[0, 0], rising.unabsorbed_purchase_lots[0, 0]) == (40, 1)
-    thin = replay_accounts(market((100.0, [(0, 41, 1024.0)])), [[-0.125, 0.0]], depth_survival_frac=0.26, engine=engine)
+    thin = replay_accounts(
+        market((1000.0, [(0, 41, 1024.0)])), [[-0.125, 0.0]], depth_survival_frac=0.26, engine=engine
+    )
     assert (thin.sold_lots[0, 0], thin.unabsorbed_sale_lots[0, 0]) == (10, 31)  # floor(0.26 x 40)
 
 
