@@ -43,8 +43,8 @@ bench: setup
 	$(BIN)/python tests/benchmarks/bench_dynamic.py
 
 dev: setup
-	mkdir -p $(DEV_HOME)
-	LOWTIDE_HOME=$(abspath $(DEV_HOME)) $(BIN)/lowtide doctor
+	LOWTIDE_HOME=$(abspath $(DEV_HOME)) $(BIN)/python -c "from pipelines.home import open_home; \
+		from pipelines.settings import Settings; open_home(Settings().home, 'real', create=True)"
 	LOWTIDE_HOME=$(abspath $(DEV_HOME)) DAGSTER_HOME=$(abspath $(DEV_HOME))/dagster \
 		$(BIN)/dagster dev --module-name pipelines.definitions --host 127.0.0.1 --port 3000
 

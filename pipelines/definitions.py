@@ -15,7 +15,7 @@ from assets.lake.definitions import build_exchange_assets, build_import_specs, b
 from assets.report.definitions import build_report_assets
 from assets.warehouse.definitions import build_dbt_assets
 from pipelines.dbt_manifest import ensure_manifest
-from pipelines.home import open_home
+from pipelines.home import kind_of, open_home
 from pipelines.jobs import JOBS
 from pipelines.resources import build_resources
 from pipelines.runs import watch_logger
@@ -41,7 +41,8 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
     """
     if resources is None:
         settings = Settings()
-        resources = build_resources(open_home(settings.home, "real", create=True), settings)
+        kind = kind_of(settings.home) or "real"
+        resources = build_resources(open_home(settings.home, kind, create=True), settings)
     landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
     imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
     lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]
@@ -65,6 +66,11 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         # A step process costs seconds to start; the whole day takes less. Wide ingestion may choose another executor.
         executor=in_process_executor,
     )
+
+
+def __dir__() -> list[str]:
+    """Name `defs` too: Dagster's tools look for definitions among a module's members."""
+    return [*globals(), "defs"]
 
 
 def __getattr__(name: str) -> Definitions:

@@ -21,6 +21,8 @@ HomeKind = Literal["real", "demo"]
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   pools:
     # The warehouse file has one writer; every pool of Lowtide has one slot.
