@@ -125,14 +125,19 @@ def measure_scenarios(lattice: AccountLattice, shocks: np.ndarray) -> tuple[floa
 
 
 def rows() -> list[dict[str, object]]:
-    """Measure everything and return one row per ratio; `note` says what was timed."""
+    """Measure everything and return one row (name, measured, floor, unit) per ratio."""
+    return [row for row, _ in measure()]
+
+
+def measure() -> list[tuple[dict[str, object], str]]:
+    """Return the rows, each with a note on what was timed."""
     markets, accounts = world()
     lattice = prepare_accounts(markets, accounts)
-    found: list[dict[str, object]] = []
+    found: list[tuple[dict[str, object], str]] = []
 
     def add(name: str, measured: float, floor: float | None, note: str) -> None:
-        row = {"name": f"cascade C: {name}", "measured": round(measured, 1), "floor": floor, "unit": "x", "note": note}
-        found.append(row)
+        row = {"name": f"cascade C: {name}", "measured": round(measured, 1), "floor": floor, "unit": "x"}
+        found.append((row, note))
 
     for name, shocks, floor in (
         ("0.2 % of 1e5 accounts liquidated vs compiled naive", market_falls(0.005, 32), 50.0),
@@ -168,9 +173,9 @@ def _add_paths(add: Callable[..., None], markets: Markets, accounts: Accounts, l
 
 def main() -> None:
     """Print the rows."""
-    for row in rows():
+    for row, note in measure():
         floor = "" if row["floor"] is None else f"   (floor {row['floor']:g}x)"
-        print(f"{row['name']}: {row['measured']:g}x{floor}   {row['note']}")
+        print(f"{row['name']}: {row['measured']:g}x{floor}   {note}")
 
 
 if __name__ == "__main__":
