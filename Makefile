@@ -40,6 +40,7 @@ check: setup
 
 bench: setup
 	$(BIN)/python tests/benchmarks/bench_cascade.py
+	$(BIN)/python tests/benchmarks/bench_accounts.py
 	$(BIN)/python tests/benchmarks/bench_dynamic.py
 
 dev: setup
