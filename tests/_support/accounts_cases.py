@@ -126,7 +126,7 @@ def _accounts(
         entry += bought.tolist()
         rate += demand.tolist()
         first.append(len(asset))
-    whole = lambda values: np.array(values, dtype=np.int64)  # noqa: E731
+    whole = lambda values: np.array(values, dtype=np.int64)  # noqa: E731 - a one-line name for one test
     return Accounts(np.array(collateral), whole(first), whole(asset), whole(lots), np.array(entry), np.array(rate))
 
 

@@ -116,8 +116,8 @@ def seconds(run: Callable[[], np.ndarray], repeats: int) -> float:
 def rows() -> list[dict[str, object]]:
     """Measure everything and return one row per ratio."""
     market = Market(100_000, 2_000, 0.9, np.linspace(0.005, 0.3, SHOCKS_COUNT))
-    merge = lambda: market.product(kernel.merge_scenarios)  # noqa: E731
-    sweep = lambda: market.product(kernel.sweep_scenarios)  # noqa: E731
+    merge = lambda: market.product(kernel.merge_scenarios)  # noqa: E731 - a one-line name for one test
+    sweep = lambda: market.product(kernel.sweep_scenarios)  # noqa: E731 - a one-line name for one test
     for found in (merge(), sweep(), market.naive_compiled()):
         np.testing.assert_array_equal(found, market.naive_numpy())
     slow, compiled = seconds(market.naive_numpy, 2), seconds(market.naive_compiled, 2)

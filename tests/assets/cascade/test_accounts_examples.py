@@ -78,7 +78,7 @@ def test_a_fall_in_one_asset_sells_another(engine: str) -> None:
 def test_a_price_rebounds_where_a_later_purchase_nets_an_earlier_sale(engine: str) -> None:
     seller = (2500.0, [(0, 20, 1024.0), (1, 30, 1024.0)])  # dead at 896, sells both down to 784 and 768
     # There the hedged account gains 10 x 240 and loses 10 x 256, against a maintenance of 242.5: 402.5 is enough.
-    hedged = lambda collateral: (collateral, [(0, -10, 1024.0), (1, 10, 1024.0)])  # noqa: E731
+    hedged = lambda collateral: (collateral, [(0, -10, 1024.0), (1, 10, 1024.0)])  # noqa: E731 - a one-line name for one test
     found = replay_accounts(market(seller, hedged(402.5)), [[-0.125, 0.0]], engine=engine)
     assert found.rounds.tolist() == [1]
     assert found.mark_ticks.tolist() == [[784.0, 768.0]]

@@ -290,7 +290,7 @@ def test_replaced_manifest_is_read_from_its_start(tmp_path: Path) -> None:
 )
 def test_hostile_names_are_refused(name: object) -> None:
     with pytest.raises(LakeError, match="not a plain name"):
-        name_of(name, "venue")  # type: ignore[arg-type]
+        name_of(name, "venue")  # type: ignore[arg-type]  # a wrong type is the point
 
 
 @pytest.mark.fast

@@ -50,7 +50,7 @@ class Bench:
         self.url = f"{base_url}/fapi/v1/time"
         self.transport = Transport(
             self.exchange,
-            self.lake,  # type: ignore[arg-type]
+            self.lake,  # type: ignore[arg-type]  # a wrong type is the point
             clock=clock,
             venue="binance",
             policy=RetryPolicy(**policy),
