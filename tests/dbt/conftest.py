@@ -105,4 +105,4 @@ def warehouse(run_dbt: Dbt, raw_world: RawWorld, tmp_path_factory: pytest.TempPa
     broken = [(r.node.name, r.message) for r in result.result or () if r.status not in {"success", "pass"}]
     assert result.success, broken or result.exception
     assert broken == []
-    return Warehouse(path, run_dbt.target, raw_world)  # type: ignore[attr-defined]  # dbt sets it at run time
+    return Warehouse(path, run_dbt.target, raw_world)  # type: ignore[attr-defined]  # the fixture hangs the folder on its function
