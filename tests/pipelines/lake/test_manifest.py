@@ -290,7 +290,7 @@ def test_replaced_manifest_is_read_from_its_start(tmp_path: Path) -> None:
 )
 def test_hostile_names_are_refused(name: object) -> None:
     with pytest.raises(LakeError, match="not a plain name"):
-        name_of(name, "venue")  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+        name_of(name, "venue")  # type: ignore[arg-type]  # a double or a wrong type, on purpose
 
 
 @pytest.mark.fast

@@ -197,7 +197,7 @@ def test_every_answer_carries_the_used_weight(world: World) -> None:
 def test_faults_hit_the_counted_requests_only(
     sandbox: Sandbox, kind: str, status: int, retry_after: str | None
 ) -> None:
-    rule = Fault(kind, first=2, times=2, path="/fapi/v1/time", retry_after_s=7)  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+    rule = Fault(kind, first=2, times=2, path="/fapi/v1/time", retry_after_s=7)  # type: ignore[arg-type]  # a double or a wrong type, on purpose
     sandbox.restart(faults=Faults((rule,)))
     _get(sandbox, "/fapi/v1/ping")
     answers = [_get(sandbox, "/fapi/v1/time") for _ in range(4)]

@@ -194,7 +194,7 @@ def test_the_open_candle_is_the_hour_so_far(world: World) -> None:
 def test_world_refuses_what_it_cannot_simulate(bad: dict[str, object]) -> None:
     good: dict[str, object] = {"seed": 1, "first_day": FIRST, "days_count": 2, "assets": ("BTC",), "crash_day": None}
     with pytest.raises(ValueError, match=r"world needs|sandbox simulates|crash day"):
-        World(**{**good, **bad})  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+        World(**{**good, **bad})  # type: ignore[arg-type]  # a double or a wrong type, on purpose
 
 
 def test_a_world_may_end_inside_its_crash() -> None:

@@ -45,7 +45,7 @@ def _client(
     clock, lake = HandClock(now), PayloadLake()
     more = {"universe": ASSETS, "policy": RetryPolicy(attempts_count=4), **more}
     client = BinanceUsdm(
-        lake,  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+        lake,  # type: ignore[arg-type]  # a double or a wrong type, on purpose
         clock=clock,
         base_url=sandbox.base_url,
         is_synthetic=True,
@@ -277,7 +277,7 @@ def test_the_catalogue_is_loaded_once_a_day(sandbox: Sandbox) -> None:
         client.instruments()
         client.depth_bands()
     assert [s.path for s in sandbox.requests].count("/fapi/v1/exchangeInfo") == 1
-    client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # dbt sets it at run time
+    client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # narrower in the type than in the test double
     client.instruments()
     assert [s.path for s in sandbox.requests].count("/fapi/v1/exchangeInfo") == 2
 
@@ -308,7 +308,7 @@ def test_a_range_whose_end_is_before_its_start_is_refused(calm: tuple[BinanceUsd
 def test_synthetic_and_loopback_go_together(base_url: str | None, is_synthetic: bool) -> None:
     with pytest.raises(ValueError, match="synthetic"):
         BinanceUsdm(
-            PayloadLake(),  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+            PayloadLake(),  # type: ignore[arg-type]  # a double or a wrong type, on purpose
             clock=HandClock(NOW),
             universe=ASSETS,
             base_url=base_url,
@@ -324,7 +324,7 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: tuple[BinanceUsdm
 
 
 def test_the_real_venue_is_asked_under_ccxts_rate_limit() -> None:
-    client = BinanceUsdm(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+    client = BinanceUsdm(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # a double or a wrong type, on purpose
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
     assert exchange.urls["api"]["fapiPublic"] == "https://fapi.binance.com/fapi/v1"

@@ -50,7 +50,7 @@ class Bench:
         self.url = f"{base_url}/fapi/v1/time"
         self.transport = Transport(
             self.exchange,
-            self.lake,  # type: ignore[arg-type]  # see the line: the type is narrower or wrong on purpose
+            self.lake,  # type: ignore[arg-type]  # a double or a wrong type, on purpose
             clock=clock,
             venue="binance",
             policy=RetryPolicy(**policy),
