@@ -186,6 +186,48 @@ def check_scenario(i: int, s: Scenario) -> None:
         raise ValueError(f"scenarios[{i}].sold_share_frac = {s.sold_share_frac}: phi must be inside [0, 1]")
 
 
+def check_shocks(shock_frac: npt.ArrayLike, side: PositionSide) -> F64:
+    """Return a growing row of shocks as float64[n_shocks].
+
+    Raises
+    ------
+    ValueError
+        Where a shock is outside its range, NaN, or below the one before.
+    """
+    shocks = _floats("shocks_frac", shock_frac)
+    if side not in POSITION_SIDES:
+        raise ValueError(f"side = {side!r}: must be long or short")
+    is_lawful = (shocks > 0) & ((shocks < 1) if side == "long" else (shocks <= MAX_UPWARD_SHOCK_FRAC))
+    refuse("shocks_frac", ~is_lawful, shocks, "down a shock must be inside (0, 1), up inside (0, 10]")
+    refuse("shocks_frac", np.diff(shocks, prepend=shocks[:1]) < 0, shocks, "shocks must not decrease")
+    return shocks
+
+
+def shock_table(
+    lattice: Lattice, shock_frac: F64, is_sell: bool | npt.NDArray[np.bool_], depth_survival_frac: float | F64
+) -> tuple[F64, I64]:
+    """Return the kernels' `shocks` and `states`: shock price, base, W, and the first row left untouched."""
+    start = lattice.mark * (1.0 - lattice.direction * shock_frac)
+    shocks = np.empty((shock_frac.size, 3))
+    shocks[:, 0] = start
+    shocks[:, 1] = np.where(is_sell, lattice.mark, start)
+    shocks[:, 2] = depth_survival_frac
+    states = np.zeros((shock_frac.size, 5), dtype=np.int64)
+    # The shock itself is a sale: rows at or before the shock price are eaten. After a repricing the whole book stands.
+    eaten = np.searchsorted(-(lattice.mark * lattice.relative_price), -start, side="right")
+    states[:, 0] = np.where(is_sell, eaten, 0)
+    return shocks, states
+
+
+def floor_marks(lattice: Lattice, shocks: F64) -> F64:
+    """Return the signed marks of an exhausted book, float64[n_scenarios].
+
+    One tick for a fall; a squeeze has no floor and ends at the last row. Never on the calm side of shock and book.
+    """
+    floors: F64 = np.minimum(shocks[:, 0], shocks[:, 1] * lattice.relative_price[-1])
+    return np.minimum(floors, 1.0) if lattice.direction > 0 else floors
+
+
 def _floats(field: str, values: npt.ArrayLike) -> F64:
     # Always an own, writable copy: one array type for the kernels means one compiled version of each.
     array = np.array(values, dtype=np.float64, order="C")

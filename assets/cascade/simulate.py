@@ -22,8 +22,19 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from assets.cascade.lattice import Book, Fuel, Lattice, Scenario, check_scenario, prefix_sums, prepare, refuse
-from assets.cascade.params import MAX_UPWARD_SHOCK_FRAC, POSITION_SIDES, PositionSide, ShockKind
+from assets.cascade.lattice import (
+    Book,
+    Fuel,
+    Lattice,
+    Scenario,
+    check_scenario,
+    check_shocks,
+    floor_marks,
+    prefix_sums,
+    prepare,
+    shock_table,
+)
+from assets.cascade.params import POSITION_SIDES, PositionSide, ShockKind
 
 __all__ = [
     "Book",
@@ -141,15 +152,11 @@ def sweep_static(
     ValueError
         As `replay_static`, and where `shocks_frac` is not non-decreasing.
     """
-    grid = np.array(shocks_frac, dtype=np.float64)
-    if grid.size:
-        check_scenario(0, Scenario(float(grid[0]), shock_kind, side, depth_survival_frac, sold_share_frac))
-    is_lawful = (grid > 0) & ((grid < 1) if side == "long" else (grid <= MAX_UPWARD_SHOCK_FRAC))
-    refuse("shocks_frac", ~is_lawful, grid, "down a shock must be inside (0, 1), up inside (0, 10]")
-    refuse("shocks_frac", np.diff(grid, prepend=grid[:1]) < 0, grid, "shocks must not decrease")
+    grid = check_shocks(shocks_frac, side)
+    check_scenario(0, Scenario(0.01, shock_kind, side, depth_survival_frac, sold_share_frac))
     lattice = prepare(mark_ticks, book, fuel, side)
     prefixes = prefix_sums(lattice, sold_share_frac)
-    shocks, states = _shock_table(lattice, grid, shock_kind == "sell", depth_survival_frac)
+    shocks, states = shock_table(lattice, grid, shock_kind == "sell", depth_survival_frac)
     _fixed_points(lattice, prefixes, shocks, states, "sweep")
     return Sweep(
         mark_ticks=lattice.direction * _marks(lattice, shocks, states),
@@ -234,7 +241,7 @@ def _replay_group(lattice: Lattice, scenarios: list[Scenario], engine: Engine) -
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
     prefixes = prefix_sums(lattice, scenarios[0].sold_share_frac)
-    shocks, states = _shock_table(
+    shocks, states = shock_table(
         lattice,
         np.array([s.shock_frac for s in scenarios], dtype=np.float64),
         np.array([s.shock_kind == "sell" for s in scenarios]),
@@ -284,22 +291,6 @@ def _outcome(lattice: Lattice, prefixes: I64, mark: float, state: I64, values: F
     )
 
 
-def _shock_table(
-    lattice: Lattice, shock_frac: F64, is_sell: bool | npt.NDArray[np.bool_], depth_survival_frac: float | F64
-) -> tuple[F64, I64]:
-    """Return the kernels' `shocks` and `states`: shock price, base, W, and the first row left untouched."""
-    start = lattice.mark * (1.0 - lattice.direction * shock_frac)
-    shocks = np.empty((shock_frac.size, 3))
-    shocks[:, 0] = start
-    shocks[:, 1] = np.where(is_sell, lattice.mark, start)
-    shocks[:, 2] = depth_survival_frac
-    states = np.zeros((shock_frac.size, 5), dtype=np.int64)
-    # The shock itself is a sale: rows at or before the shock price are eaten. After a repricing the whole book stands.
-    eaten = np.searchsorted(-(lattice.mark * lattice.relative_price), -start, side="right")
-    states[:, 0] = np.where(is_sell, eaten, 0)
-    return shocks, states
-
-
 def _fixed_points(lattice: Lattice, prefixes: I64, shocks: F64, states: I64, engine: Engine) -> None:
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
@@ -312,11 +303,7 @@ def _marks(lattice: Lattice, shocks: F64, states: I64) -> F64:
     last = lattice.relative_price.shape[0] - 1
     start, base, row = shocks[:, 0], shocks[:, 1], states[:, 2]
     at_row = base * lattice.relative_price[np.clip(row, 0, last)]
-    # One tick for a fall; a squeeze has no floor and ends at the last row. Never on the calm side of shock and book.
-    floor = np.minimum(start, base * lattice.relative_price[last])
-    if lattice.direction > 0:
-        floor = np.minimum(floor, 1.0)
-    marks: F64 = np.where(row < 0, start, np.where(row > last, floor, at_row))
+    marks: F64 = np.where(row < 0, start, np.where(row > last, floor_marks(lattice, shocks), at_row))
     return marks
 
 
