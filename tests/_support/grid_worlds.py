@@ -128,11 +128,15 @@ def random_rounds_worlds(rng: Random, shock_kind: str, side: str, n_scenarios: i
 
 
 def _fund(rng: Random, cell: Cell) -> float:
-    """Return a fund: infinite, none, or as large as a few buckets lose when the mark is a few rows beyond them."""
+    """Return a fund: infinite, none, to the last bit what one bucket loses at the shock price, or what a few of them lose."""
     size = max(1, sum(q for _, q, _ in cell.buckets))
     reach = cell.mark_ticks * abs(1.0 - cell.rows[-1][0])
     some = rng.choice([0.001, 0.01, 0.05, 0.2, 0.5, rng.random()]) * size * reach
-    return rng.choice([math.inf, 0.0, some, some, some, float(math.floor(some)), rng.random()])
+    away = -1.0 if cell.side == "long" else 1.0
+    p_s = cell.mark_ticks * (1.0 + away * cell.shock_frac)
+    bills = [away * (p_s - broke) * float(math.floor(cell.phi * float(q))) for _, q, broke in cell.buckets]
+    exact = rng.choice([bill for bill in bills if bill > 0] or [some])
+    return rng.choice([math.inf, 0.0, some, some, some, exact, exact, float(math.floor(some)), rng.random()])
 
 
 def _with_ties(rng: Random, cell: Cell) -> Cell:

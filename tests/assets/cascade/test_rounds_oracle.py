@@ -258,6 +258,7 @@ def test_the_worlds_are_awkward() -> None:
         "ADL",
         "ADL of part of a round",
         "fund used, not emptied",
+        "fund emptied to the last bit",
         "book refilled, mark turned back",
         "exhausted at the end",
         "exhausted and recovered",
@@ -280,6 +281,7 @@ def note_awkwardness(seen: Counter[str], world: RoundsWorld, end: OracleRounds) 
     seen["ADL"] += end.adl_lots > 0
     seen["ADL of part of a round"] += end.adl_lots > 0 and end.insurance_used_ticklots > 0.0
     seen["fund used, not emptied"] += 0.0 < end.insurance_used_ticklots < world.fund_ticklots
+    seen["fund emptied to the last bit"] += 0.0 < end.insurance_used_ticklots == world.fund_ticklots
     seen["book refilled, mark turned back"] += end.mark_ticks != end.trough_ticks
     seen["exhausted at the end"] += end.unabsorbed_lots > 0
     seen["exhausted and recovered"] += end.is_exhausted and end.mark_ticks != end.trough_ticks
