@@ -187,7 +187,7 @@ def import_(
     path: Annotated[Path, typer.Option("--from", help="Folder or file to read.")],
     home: HomeOption = None,
 ) -> None:
-    """Read CSV or Parquet files into the raw lake by a declared mapping. Exit code 3: some rows were quarantined."""
+    """Read files into the raw lake by a declared mapping (docs/importing.md). Exit code 3: some rows were quarantined."""
     from pipelines.console import OUT, Steps, plain
     from pipelines.home import open_home
     from pipelines.resources import clock_of, lake_of
@@ -294,20 +294,43 @@ def stress(
     asset: Annotated[str, typer.Option(help="Asset, for example BTC.")],
     shock: Annotated[float, typer.Option(help="Shock as a fraction: 0.1 is 10 %.")],
     side: Annotated[str, typer.Option(help="long: a fall; short: a squeeze.")] = "long",
+    shock_kind: Annotated[
+        str | None, typer.Option(help="sell: the shock eats the book; reprice: news moves the quotes. Else both.")
+    ] = None,
+    depth_survival: Annotated[
+        float | None,
+        typer.Option(help="W: share of the depth that is still there. Else 1 and, drawn, that of flushes."),
+    ] = None,
+    impact_exponent: Annotated[
+        float | None, typer.Option(help="g: how the book grows beyond its reach. Else drawn around 0.875.")
+    ] = None,
+    leverage_cap: Annotated[float | None, typer.Option(help="Move positions above this leverage down to it.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws behind the quantiles; else as many as in the marts.")] = None,
     day: Annotated[str | None, typer.Option("--date", help="UTC day; else the last one with data.")] = None,
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     home: HomeOption = None,
 ) -> None:
-    """Ask what a shock would do to an asset, in every setting, on the published snapshot."""
+    """Ask what a shock would do to an asset, in every setting, on the published snapshot; quantiles are over draws."""
     from assets.cascade.frames import what_if
+    from assets.cascade.params import DRAWS_COUNT, asked_settings
     from pipelines.console import print_rows
     from pipelines.lake.publish import open_published
 
     if side not in {"long", "short"}:
         raise CommandError(f"--side {side!r} is not a position side: long (a fall) or short (a squeeze)")
+    settings = asked_settings(shock_kind, depth_survival, impact_exponent)
     con = open_published(_snapshot(home))
     try:
-        rows = what_if(con, asset.upper(), _day(day, "--date"), shock, side)  # type: ignore[arg-type]
+        rows = what_if(
+            con,
+            asset.upper(),
+            _day(day, "--date"),
+            shock,
+            side,  # type: ignore[arg-type]
+            settings=settings,
+            leverage_cap_x=leverage_cap,
+            n_draws=DRAWS_COUNT if draws is None else draws,
+        )
     finally:
         con.close()
     columns = list(rows[0])
@@ -335,7 +358,7 @@ def doctor(home: HomeOption = None) -> None:
 @app.command()
 def warmup() -> None:
     """Compile the kernels and parse the dbt project ahead of their first use; a damaged kernel cache is made again."""
-    from assets.cascade.simulate import warmup as compile_kernels
+    from assets.cascade.compilation import warmup as compile_kernels
     from pipelines.console import OUT
     from pipelines.dbt_manifest import ensure_manifest
 

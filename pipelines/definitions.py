@@ -24,7 +24,7 @@ from pipelines.settings import Settings
 from pipelines.sources.files import shipped_mappings
 from quality.checks.factory import build_schema_check
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
-from quality.schemas.sim import SIM_TABLES
+from quality.schemas.sim import SIM_DAY_COLUMN, SIM_TABLES
 
 EXCHANGES: dict[str, tuple[str, ...]] = {
     "binance": ("instruments", "candles", "funding_rates", "open_interest", "depth_bands"),
@@ -57,7 +57,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         ],
         asset_checks=[
             *(build_schema_check(t, DAY_CLOCK[t.name]) for t in RAW_TABLES.values()),
-            *(build_schema_check(t, "scenario_date_utc") for t in SIM_TABLES.values()),
+            *(build_schema_check(t, SIM_DAY_COLUMN[t.name]) for t in SIM_TABLES.values()),
         ],
         jobs=list(JOBS.values()),
         schedules=SCHEDULES,

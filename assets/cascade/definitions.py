@@ -60,10 +60,10 @@ def build_cascade_assets() -> AssetsDefinition:
         with warehouse.connect() as con:
             for day in days_of(context):
                 result = frames.stress_frames(con, day)
-                frames.write_sim(con, day, result.stress, result.critical)
+                frames.write_sim(con, day, result)
                 left_out += [f"{day} {asset}: {reason}" for asset, reason in result.left_out]
-                rows["stress_scenarios"] += result.stress.height
-                rows["critical_shocks"] += result.critical.height
+                for table, frame in result.tables():
+                    rows[table.name] += frame.height
         for name, count in rows.items():
             yield MaterializeResult(
                 asset_key=AssetKey(["sim", name]),

@@ -1,13 +1,15 @@
 """The bridge between tables and the replay: market states in, rows of the sim tables out.
 
-Belongs here: the rows of ``sim.stress_scenarios`` and ``sim.critical_shocks``, writing them, and the one question of the
+Belongs here: the rows of the sim tables of the static cascade, writing them, and the one question of the
 command line (`what_if`). Does not: reading the marts (``state.py``), any mathematics of the cascade (its siblings), any
 Dagster type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,14 +17,18 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from assets.cascade.critical import critical_shock, max_branching
-from assets.cascade.depth import SideDepth, book_rows
-from assets.cascade.fuel import estimate_fuel, lot_decimals
-from assets.cascade.lattice import Book, Fuel, Scenario
+from assets.cascade.grid import GridCounts, branching_profile, critical_shocks, replay_grid
+from assets.cascade.lattice import Book, Scenario
+from assets.cascade.market_side import MarketSide
 from assets.cascade.params import (
+    BRANCHING_WINDOW_BPS,
     CRITICAL_RULE,
+    DRAW_LAW,
+    DRAWS_COUNT,
     POSITION_SIDES,
     REPORTED_SHOCKS_FRAC,
     SEARCH_MAX_SHOCK_FRAC,
@@ -32,10 +38,21 @@ from assets.cascade.params import (
     TIER_PRIOR,
     PositionSide,
     Setting,
+    TierPrior,
+    capped,
 )
+from assets.cascade.replays import replay_rows
 from assets.cascade.simulate import Outcome, replay_static, sweep_static
 from assets.cascade.state import MarketState, market_states, survey
-from quality.schemas.sim import CRITICAL_SHOCKS, SIM_TABLES, STRESS_SCENARIOS
+from assets.cascade.uncertainty import Draws, draw
+from quality.schemas.sim import (
+    BRANCHING_PROFILES,
+    CRITICAL_SHOCKS,
+    REPLAYS,
+    SIM_DAY_COLUMN,
+    SIM_TABLES,
+    STRESS_SCENARIOS,
+)
 from quality.tables import POLARS_TYPES, Table
 
 __all__ = [
@@ -50,15 +67,25 @@ __all__ = [
 ]
 
 FUEL_ORIGIN = "estimated"
+
+# Ranks of the published quantiles.
+QUANTILES = (0.05, 0.50, 0.95)
+
 Row = dict[str, Any]
 
 
 class StressFrames(NamedTuple):
-    """Rows of the two sim tables for one day, and (asset, reason) of the assets that have none."""
+    """Rows of the sim tables for one day, and (asset, reason) of the assets that have none."""
 
     stress: pl.DataFrame
     critical: pl.DataFrame
+    branching: pl.DataFrame
+    replays: pl.DataFrame
     left_out: list[tuple[str, str]]
+
+    def tables(self) -> list[tuple[Table, pl.DataFrame]]:
+        """Return each sim table with its rows."""
+        return list(zip(SIM_TABLES.values(), self[:-1], strict=True))
 
 
 # The last day that a run has replayed; where none has been, the last hour with both a price and open interest in coin.
@@ -75,48 +102,14 @@ select coalesce(
 """
 
 
-# --- one side of one market on the lattice ------------------------------------------------------------------------------
+# --- rows of one side of one market -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One side of a state on the lattice, for one impact exponent."""
-
-    state: MarketState
-    side: PositionSide
-    depth: SideDepth
-    mark_ticks: int
-    lot_exponent: int
-    open_interest_lots: int
-    book: Book
-    fuel: Fuel
-
-    def base(self, lots: int) -> Decimal:
-        return Decimal(lots).scaleb(-self.lot_exponent).quantize(Decimal("1e-8"))
-
-    def usd(self, ticklots: float) -> Decimal:
-        return _money(ticklots * 10.0 ** -(TICK_DECIMALS + self.lot_exponent))
-
-
-def _money(value: float) -> Decimal:
-    return Decimal(value).quantize(Decimal("1e-4"))
-
-
-def _on_lattice(state: MarketState, side: PositionSide, impact_exponent_x: float) -> _Side:
-    depth = state.bid_depth if side == "long" else state.ask_depth
-    exponent = lot_decimals(float(state.open_interest_base))
-    mark_ticks = int(state.reference_price_quote.scaleb(TICK_DECIMALS))
-    lots = int(state.open_interest_base.scaleb(exponent))
-    book = book_rows(depth, side, impact_exponent_x, 10.0**-exponent)
-    fuel = estimate_fuel(lots, state.entries, TIER_PRIOR, side, mark_ticks)
-    return _Side(state, side, depth, mark_ticks, exponent, lots, book, fuel)
-
-
-def _inputs(on: _Side, setting: Setting) -> Row:
-    """Return the columns that the two sim tables share: key, setting and inputs."""
+def _inputs(on: MarketSide, setting: Setting, book: Book, draws_count: int) -> Row:
+    """Return the columns that the sim tables share: key, setting and inputs."""
     state = on.state
-    row_100bps = int(np.argmin(np.abs(np.abs(on.book.relative_price - 1.0) - 0.01)))
-    depth_lots = int(on.book.cumulative_lots[row_100bps])
+    row_100bps = int(np.argmin(np.abs(np.abs(book.relative_price - 1.0) - 0.01)))
+    depth_lots = int(book.cumulative_lots[row_100bps])
     how = "" if state.entries.is_volume_weighted else "|equal_hours"
     return {
         "scenario_date_utc": state.day,
@@ -128,19 +121,21 @@ def _inputs(on: _Side, setting: Setting) -> Row:
         "impact_exponent_x": setting.impact_exponent_x,
         "sold_share_frac": setting.sold_share_frac,
         "fuel_origin": FUEL_ORIGIN,
-        "fuel_prior": TIER_PRIOR.name + how,
+        "fuel_prior": on.prior.name + how,
         "depth_origin": on.depth.origin,
         "depth_prior": on.depth.prior,
+        "draw_law": DRAW_LAW.name,
+        "draws_count": draws_count,
         "reference_price_quote": state.reference_price_quote,
         "fuel_open_interest_usd": (state.open_interest_base * state.reference_price_quote).quantize(Decimal("1e-4")),
         "fuel_venues": ",".join(state.venues),
-        "fuel_weight_frac": TIER_PRIOR.weight_frac,
+        "fuel_weight_frac": on.prior.weight_frac,
         "depth_100bps_usd": on.usd(setting.depth_survival_frac * depth_lots * float(on.mark_ticks)),
         "is_synthetic": state.is_synthetic,
     }
 
 
-def _stress_row(on: _Side, inputs: Row, shock_frac: float, outcome: Outcome) -> Row:
+def _stress_row(on: MarketSide, inputs: Row, shock_frac: float, outcome: Outcome) -> Row:
     move = abs(1.0 - outcome.mark_ticks / on.mark_ticks)
     fill = outcome.average_fill_ticks
     tick = Decimal(1).scaleb(-TICK_DECIMALS)
@@ -165,23 +160,45 @@ def _stress_row(on: _Side, inputs: Row, shock_frac: float, outcome: Outcome) -> 
     }
 
 
-def _critical_row(on: _Side, setting: Setting) -> Row:
-    steps = round(SEARCH_MAX_SHOCK_FRAC * 1e4 / SEARCH_STEP_BPS)
-    grid = np.arange(1, steps + 1) * SEARCH_STEP_BPS / 1e4
+def _drawn_columns(on: MarketSide, counts: GridCounts) -> list[list[Row]]:
+    """Return the quantiles over draws, by shock and liquidity; 0.95 is the severe end of all of them."""
+    n_shocks, n_liquidities = counts.unabsorbed_lots.shape
+    exhausted = counts.place_count[:, :, -1] / counts.n_draws
+    rows: list[list[Row]] = [
+        [{"sim_exhausted_frac": float(exhausted[i, w])} for w in range(n_liquidities)] for i in range(n_shocks)
+    ]
+    for p in QUANTILES:
+        name = _percent(p)
+        move = np.abs(1.0 - counts.place_quantile(p) / on.mark_ticks)
+        notional, shortfall = counts.notional_quantile(p), counts.shortfall_quantile(p)
+        for i, w in np.ndindex(n_shocks, n_liquidities):
+            rows[i][w] |= {
+                f"sim_move_{name}_frac": float(move[i, w]),
+                f"sim_forced_notional_{name}_usd": on.usd(float(notional[i, w])),
+                f"sim_shortfall_{name}_usd": on.usd(float(shortfall[i, w])),
+            }
+    return rows
+
+
+def _percent(p: float) -> str:
+    return f"p{round(100 * p):02d}"
+
+
+def _critical_columns(on: MarketSide, book: Book, setting: Setting) -> Row:
+    """Return the critical shocks of the central estimate."""
     found = sweep_static(
         on.mark_ticks,
-        on.book,
+        book,
         on.fuel,
-        grid,
+        _search_shocks(),
         shock_kind=setting.shock_kind,
         side=on.side,
         depth_survival_frac=setting.depth_survival_frac,
         sold_share_frac=setting.sold_share_frac,
     )
     move = np.abs(1.0 - found.mark_ticks / on.mark_ticks)
-    critical = critical_shock(grid, move, found.forced_lots / on.open_interest_lots, CRITICAL_RULE)
+    critical = critical_shock(_search_shocks(), move, found.forced_lots / on.open_interest_lots, CRITICAL_RULE)
     return {
-        **_inputs(on, setting),
         "sim_soft_shock_frac": critical.soft_shock_frac,
         "is_soft_censored": critical.soft_shock_frac is None,
         "sim_jump_shock_frac": critical.jump_shock_frac,
@@ -189,7 +206,7 @@ def _critical_row(on: _Side, setting: Setting) -> Row:
         "grid_max_shock_frac": SEARCH_MAX_SHOCK_FRAC,
         "sim_max_branching_x": max_branching(
             on.mark_ticks,
-            on.book,
+            book,
             on.fuel,
             side=on.side,
             depth_survival_frac=setting.depth_survival_frac,
@@ -199,24 +216,112 @@ def _critical_row(on: _Side, setting: Setting) -> Row:
     }
 
 
-def _placed(state: MarketState, side: PositionSide, settings: Sequence[Setting]) -> Iterator[tuple[_Side, Setting]]:
-    """Put one side of a state on the lattice once per impact exponent, and pair it with each setting."""
-    placed: dict[float, _Side] = {}
-    for setting in settings:
-        g = setting.impact_exponent_x
-        if g not in placed:
-            placed[g] = _on_lattice(state, side, g)
-        yield placed[g], setting
+def _drawn_critical_columns(name: str, index: npt.NDArray[np.int32]) -> Row:
+    """Return the quantiles of a critical shock over draws, int32[n_draws]; missing where that rank is censored."""
+    shocks = np.sort(np.where(index < 0, np.inf, _search_shocks()[index]))
+    row: Row = {f"sim_{name}_censored_frac": float(np.isinf(shocks).mean())}
+    for p in QUANTILES:
+        at = float(shocks[max(1, math.ceil(p * shocks.size)) - 1])
+        row[f"sim_{name}_shock_{_percent(p)}_frac"] = at if math.isfinite(at) else None
+    return row
 
 
-def _stress_rows(on: _Side, setting: Setting, shocks_frac: Sequence[float]) -> list[Row]:
-    inputs = _inputs(on, setting)
-    scenarios = [
-        Scenario(s, setting.shock_kind, on.side, setting.depth_survival_frac, setting.sold_share_frac)
-        for s in shocks_frac
-    ]
-    outcomes = replay_static(on.mark_ticks, on.book, on.fuel, scenarios)
-    return [_stress_row(on, inputs, s, o) for s, o in zip(shocks_frac, outcomes, strict=True)]
+def _search_shocks() -> npt.NDArray[np.float64]:
+    steps = round(SEARCH_MAX_SHOCK_FRAC * 1e4 / SEARCH_STEP_BPS)
+    return np.arange(1, steps + 1) * SEARCH_STEP_BPS / 1e4
+
+
+def _branching_rows(inputs: Row, central: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]) -> list[Row]:
+    """Return a row per window: float64[n_windows] of the central estimate, float64[n_draws, n_windows] of the draws."""
+    edges = _window_edges()
+    rows = []
+    for i in range(central.size):
+        if np.isnan(central[i]) or np.isnan(drawn[:, i]).any():
+            continue  # the book grows by nothing in this window: no ratio
+        ranked = np.sort(drawn[:, i])
+        at = {p: float(ranked[max(1, math.ceil(p * ranked.size)) - 1]) for p in QUANTILES}
+        rows.append(
+            {
+                **inputs,
+                "window_start_frac": float(edges[i]),
+                "window_end_frac": float(edges[i + 1]),
+                "sim_branching_x": float(central[i]),
+                **{f"sim_branching_{_percent(p)}_x": value for p, value in at.items()},
+                "is_waterfall": bool(central[i] > 1.0),
+                "sim_waterfall_frac": float((ranked > 1.0).mean()),
+            }
+        )
+    return rows
+
+
+def _window_edges() -> npt.NDArray[np.float64]:
+    windows = round(SEARCH_MAX_SHOCK_FRAC * 1e4 / BRANCHING_WINDOW_BPS)
+    return np.arange(windows + 1) * BRANCHING_WINDOW_BPS / 1e4
+
+
+def _groups(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Split settings into those that differ by W alone, which one grid replays; the deepest book first."""
+    groups: dict[tuple[object, ...], list[Setting]] = {}
+    for s in settings:
+        key = (s.shock_kind, s.sold_share_frac, s.impact_exponent_x, s.is_exponent_drawn)
+        groups.setdefault(key, []).append(s)
+    return [sorted(group, key=lambda s: -s.depth_survival_frac) for group in groups.values()]
+
+
+@dataclass(frozen=True)
+class _SideRows:
+    """Rows of one side over its settings."""
+
+    stress: list[Row]
+    critical: list[Row]
+    branching: list[Row]
+
+
+def _side_rows(
+    on: MarketSide, settings: Sequence[Setting], shocks_frac: Sequence[float], draws: Draws, *, with_search: bool
+) -> _SideRows:
+    """Replay one side: every shock and setting, central and drawn; `with_search` adds critical shocks and branching."""
+    rows = _SideRows([], [], [])
+    n_draws = draws.depth_x.size
+    threads = os.cpu_count() or 1
+    for group in _groups(settings):
+        kind = group[0].shock_kind
+        book = on.book(group[0].impact_exponent_x)
+        grid = on.drawn_grid(group, DRAW_LAW, draws)
+        counts = replay_grid(
+            grid, shocks_frac, kind, money_unit_ticklots=on.usd_ticklots, with_shortfall=True, threads=threads
+        )
+        drawn = _drawn_columns(on, counts)
+        inputs = [_inputs(on, setting, book, n_draws) for setting in group]
+        for w, setting in enumerate(group):
+            scenarios = [
+                Scenario(s, kind, on.side, setting.depth_survival_frac, setting.sold_share_frac) for s in shocks_frac
+            ]
+            outcomes = replay_static(on.mark_ticks, book, on.fuel, scenarios)
+            for i, outcome in enumerate(outcomes):
+                row = _stress_row(on, inputs[w], shocks_frac[i], outcome)
+                rows.stress.append(row | drawn[i][w])
+        if not with_search:
+            continue
+        found = critical_shocks(grid, _search_shocks(), kind, open_interest_lots=on.open_interest_lots, threads=threads)
+        for w, setting in enumerate(group):
+            rows.critical.append(
+                inputs[w]
+                | _critical_columns(on, book, setting)
+                | _drawn_critical_columns("soft", found.soft_index[:, w])
+                | _drawn_critical_columns("jump", found.jump_index[:, w])
+            )
+        if kind == "sell":  # the ratio is defined for a sale only
+            ratios = branching_profile(grid, _window_edges())
+            for w, setting in enumerate(group):
+                central = branching_profile(on.central_grid(setting), _window_edges())[0, 0]
+                rows.branching.extend(_branching_rows(inputs[w], central, ratios[:, w]))
+    return rows
+
+
+def _draws(state: MarketState, prior: TierPrior, n_draws: int) -> Draws:
+    windows = len(state.entry_windows)
+    return draw(DRAW_LAW, state.day, state.asset, n_draws, n_tiers=len(prior.tiers), n_windows=windows)
 
 
 # --- frames, writing, one question ---------------------------------------------------------------------------------------
@@ -231,14 +336,23 @@ def stress_frames(con: duckdb.DuckDBPyConnection, day: date) -> StressFrames:
         `stress` and `critical` have exactly the columns and types of ``quality/schemas/sim.py``, sorted by grain.
     """
     found = survey(con, day)
-    stress: list[Row] = []
-    critical: list[Row] = []
+    rows = _SideRows([], [], [])
     for state in found.states:
+        draws = _draws(state, TIER_PRIOR, DRAWS_COUNT)
         for side in POSITION_SIDES:
-            for on, setting in _placed(state, side, SETTINGS):
-                stress += _stress_rows(on, setting, REPORTED_SHOCKS_FRAC)
-                critical.append(_critical_row(on, setting))
-    return StressFrames(_frame(STRESS_SCENARIOS, stress), _frame(CRITICAL_SHOCKS, critical), found.left_out)
+            of_side = _side_rows(
+                MarketSide(state, side, TIER_PRIOR), SETTINGS, REPORTED_SHOCKS_FRAC, draws, with_search=True
+            )
+            rows.stress.extend(of_side.stress)
+            rows.critical.extend(of_side.critical)
+            rows.branching.extend(of_side.branching)
+    return StressFrames(
+        _frame(STRESS_SCENARIOS, rows.stress),
+        _frame(CRITICAL_SHOCKS, rows.critical),
+        _frame(BRANCHING_PROFILES, rows.branching),
+        _frame(REPLAYS, replay_rows(con, day)),
+        found.left_out,
+    )
 
 
 def what_if(
@@ -249,8 +363,12 @@ def what_if(
     side: PositionSide,
     *,
     settings: Sequence[Setting] = SETTINGS,
+    leverage_cap_x: float | None = None,
+    n_draws: int = DRAWS_COUNT,
 ) -> list[Row]:
     """Replay one shock on one asset, on the last replayed day where `day` is None.
+
+    `leverage_cap_x` moves the prior's tiers above it to the cap: their positions exist with more margin.
 
     Returns
     -------
@@ -276,11 +394,10 @@ def what_if(
         raise ValueError(
             f"{asset} on {day}: no replay ({reason}); see marts.fct_data_coverage_daily for what is missing"
         )
-    return [
-        {name: row[name] for name in STRESS_SCENARIOS.columns}
-        for on, setting in _placed(states[0], side, settings)
-        for row in _stress_rows(on, setting, [shock_frac])
-    ]
+    prior = TIER_PRIOR if leverage_cap_x is None else capped(TIER_PRIOR, leverage_cap_x)
+    on = MarketSide(states[0], side, prior)
+    rows = _side_rows(on, settings, [shock_frac], _draws(states[0], prior, n_draws), with_search=False).stress
+    return [{name: row[name] for name in STRESS_SCENARIOS.columns} for row in rows]
 
 
 def _frame(table: Table, rows: list[Row]) -> pl.DataFrame:
@@ -306,27 +423,25 @@ def ensure_sim_tables(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("create table if not exists " + table.address + " (" + columns + ")")
 
 
-def write_sim(con: duckdb.DuckDBPyConnection, day: date, stress: pl.DataFrame, critical: pl.DataFrame) -> None:
-    """Replace a day's rows in the sim tables, both tables in one transaction.
+def write_sim(con: duckdb.DuckDBPyConnection, day: date, found: StressFrames) -> None:
+    """Replace a day's rows in the sim tables, all tables in one transaction.
 
     Raises
     ------
     ValueError
         Where a frame holds rows of another day, which would then be written twice.
     """
-    frames = ((STRESS_SCENARIOS, stress), (CRITICAL_SHOCKS, critical))
-    for table, frame in frames:
-        other = frame.filter(pl.col("scenario_date_utc") != day)
+    for table, frame in found.tables():
+        column = SIM_DAY_COLUMN[table.name]
+        other = frame.filter(pl.col(column) != day)
         if other.height:
-            raise ValueError(
-                f"{table.address}: a row of {other['scenario_date_utc'][0]} among those of {day}; write day by day"
-            )
+            raise ValueError(f"{table.address}: a row of {other[column][0]} among those of {day}; write day by day")
     con.begin()
     try:
         ensure_sim_tables(con)
-        for table, frame in frames:
+        for table, frame in found.tables():
             names = ", ".join(table.columns)
-            con.execute("delete from " + table.address + " where scenario_date_utc = ?", [day])
+            con.execute("delete from " + table.address + " where " + SIM_DAY_COLUMN[table.name] + " = ?", [day])
             con.register("incoming", frame)
             con.execute(
                 "insert into " + table.address + " (" + names + ") "

@@ -445,8 +445,8 @@ def bin_value(index: npt.ArrayLike, is_whole: bool = False) -> F64:
     octave = bins // kernel.BINS_PER_OCTAVE
     low = np.ldexp(1.0 + (bins % kernel.BINS_PER_OCTAVE) / kernel.BINS_PER_OCTAVE, octave)
     width = np.ldexp(1.0 / kernel.BINS_PER_OCTAVE, octave)
-    # A bin narrower than 2 that begins on a whole number holds that number alone; narrower than 1 it may hold none.
-    is_single = is_whole & (width <= 1.0)
+    # A bin of width 1 or less that begins on a whole number holds that one alone.
+    is_single = is_whole & (width <= 1.0) & (low == np.floor(low))
     return np.where(bins < 0, 0.0, np.where(is_single, low, low + width / 2.0))
 
 

@@ -321,8 +321,9 @@ def _bin_of(value: float) -> int:
     """Return the log bin of a value."""
     if not value >= 1.0:
         return 0
-    bits = np.float64(value).view(np.int64)
-    return min(1 + (bits >> _SHIFT) - _BITS_OF_ONE, BINS - 1)
+    bits: Any = np.float64(value).view(np.int64)
+    place: int = min(1 + (bits >> _SHIFT) - _BITS_OF_ONE, BINS - 1)
+    return place
 
 
 @njit(**_INNER)

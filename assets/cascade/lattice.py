@@ -197,8 +197,10 @@ def check_shocks(shock_frac: npt.ArrayLike, side: PositionSide) -> F64:
     shocks = _floats("shocks_frac", shock_frac)
     if side not in POSITION_SIDES:
         raise ValueError(f"side = {side!r}: must be long or short")
-    is_lawful = (shocks > 0) & ((shocks < 1) if side == "long" else (shocks <= MAX_UPWARD_SHOCK_FRAC))
-    refuse("shocks_frac", ~is_lawful, shocks, "down a shock must be inside (0, 1), up inside (0, 10]")
+    if side == "long":
+        refuse("shocks_frac", ~((shocks > 0) & (shocks < 1)), shocks, "a downward shock must be inside (0, 1)")
+    is_lawful = (shocks > 0) & (shocks <= MAX_UPWARD_SHOCK_FRAC)
+    refuse("shocks_frac", ~is_lawful, shocks, "an upward shock must be inside (0, 10]")
     refuse("shocks_frac", np.diff(shocks, prepend=shocks[:1]) < 0, shocks, "shocks must not decrease")
     return shocks
 

@@ -7,7 +7,8 @@ A changed value gets a new name (``tier_prior_v2``), because the name is a colum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ShockKind = Literal["sell", "reprice"]
@@ -41,6 +42,14 @@ SEARCH_MAX_SHOCK_FRAC = 0.5
 # Tabulated book rows: every 5 bps to a move of 100 %, then every 100 bps to 1,000 % (upward only).
 ROW_STEP_BPS = 5
 FAR_ROW_STEP_BPS = 100
+
+# An asset-day is replayed where it moved by 5 % from the close before, up or down: below it there is little forced flow to
+# tell from ordinary trade; at 10 % most altcoin flushes of a year would be missing.
+EVENT_LEAST_MOVE_FRAC = 0.05
+
+# The free replay is given the observed path up to the step in which a fifth of the day's move is reached. Near 0 the shock is
+# noise, above a half it is most of the event.
+SHOCK_SHARE_FRAC = 0.2
 
 # Windows of the discretised branching ratio: ten rows, so that one bucket on one row does not make a peak.
 BRANCHING_WINDOW_BPS = 50
@@ -77,12 +86,16 @@ class Setting:
         g: beyond its reach the book follows ``D(u) = D(u_r) (u/u_r)^(1/g)``.
     sold_share_frac : float
         phi in [0, 1].
+    is_survival_drawn, is_exponent_drawn : bool
+        True where draws vary W, g around the figures above; False where they are given.
     """
 
     shock_kind: ShockKind
     depth_survival_frac: float
     impact_exponent_x: float
     sold_share_frac: float
+    is_survival_drawn: bool = False
+    is_exponent_drawn: bool = True
 
     def name(self, fuel_origin: str) -> str:
         """Return the setting as the tables name it, for example ``sell|W=1.00|g=0.875|phi=1.00|estimated``."""
@@ -102,9 +115,10 @@ def _figure(value: float) -> str:
 # W = 0.294: median share of depth within 1 % that was left during flushes. It was seen after triggers and includes what
 # the flow ate, so it overstates the thinning before a calm small shock: W = 1 always stands beside it (section 6).
 IMPACT_EXPONENT_X = 0.875
+FLUSH_SURVIVAL_FRAC = 0.294
 SETTINGS: tuple[Setting, ...] = (
     Setting("sell", 1.0, IMPACT_EXPONENT_X, 1.0),
-    Setting("sell", 0.294, IMPACT_EXPONENT_X, 1.0),
+    Setting("sell", FLUSH_SURVIVAL_FRAC, IMPACT_EXPONENT_X, 1.0, is_survival_drawn=True),
     Setting("reprice", 1.0, IMPACT_EXPONENT_X, 1.0),
 )
 
@@ -129,6 +143,46 @@ class TierPrior:
     def weight_frac(self) -> float:
         """Share of one-sided open interest that counts as fuel."""
         return sum(t.weight_frac for t in self.tiers)
+
+
+def asked_settings(
+    shock_kind: str | None, depth_survival_frac: float | None, impact_exponent_x: float | None
+) -> tuple[Setting, ...]:
+    """Return the settings of a question: the published ones, with what was given in place of what they assume.
+
+    Raises
+    ------
+    ValueError
+        Where the kind is unknown, W outside (0, 1], or g outside [0.1, 10].
+    """
+    if shock_kind is not None and shock_kind not in SHOCK_KINDS:
+        raise ValueError(f"shock_kind = {shock_kind!r}: must be sell or reprice")
+    if depth_survival_frac is not None and not 0 < depth_survival_frac <= 1:
+        raise ValueError(f"depth_survival_frac = {depth_survival_frac}: W must be inside (0, 1]")
+    # Outside, the law beyond the book is a wall or a void: depth grows by u^10, or not at all.
+    if impact_exponent_x is not None and not 0.1 <= impact_exponent_x <= 10:
+        raise ValueError(f"impact_exponent_x = {impact_exponent_x}: g must be inside [0.1, 10]")
+    settings = [s for s in SETTINGS if shock_kind in (None, s.shock_kind)]
+    if depth_survival_frac is not None:
+        by_kind = {s.shock_kind: s for s in settings if not s.is_survival_drawn}
+        settings = [replace(s, depth_survival_frac=depth_survival_frac) for s in by_kind.values()]
+    if impact_exponent_x is not None:
+        settings = [replace(s, impact_exponent_x=impact_exponent_x, is_exponent_drawn=False) for s in settings]
+    return tuple(settings)
+
+
+def capped(prior: TierPrior, leverage_cap_x: float) -> TierPrior:
+    """Return the prior with its tiers above a leverage moved to it; the name says so.
+
+    Raises
+    ------
+    ValueError
+        Where the cap is below 1 or not finite.
+    """
+    if not 1.0 <= leverage_cap_x < math.inf:
+        raise ValueError(f"leverage_cap_x = {leverage_cap_x}: must be finite and at least 1")
+    tiers = tuple(replace(t, leverage_x=min(t.leverage_x, leverage_cap_x)) for t in prior.tiers)
+    return TierPrior(f"{prior.name}|leverage<={_figure(leverage_cap_x)}", tiers)
 
 
 # A prior and not a fit. Two orders of magnitude bound it. On a calm day reported liquidations of BTC are tens of millions of
@@ -158,6 +212,9 @@ TIER_PRIOR = TierPrior(
 # still open are mostly hedges. Below 7 days the entries collapse onto the price and fuel piles up at 1/L exactly.
 ENTRY_DAYS = 30
 
+# Entry windows of the draws: turnover is not known, so a draw takes one of them, each as likely. The first is the central one.
+ENTRY_WINDOW_DAYS: tuple[int, ...] = (ENTRY_DAYS, 14, 7)
+
 # Fuel bins, in bps of the reference price: the spacing of book rows, so that fuel is not resolved finer than depth.
 FUEL_BIN_BPS = 5
 
@@ -183,6 +240,48 @@ class DepthPrior:
 # times to 5 %; g = 0.875 gives 6.3: the far book of the prior is generous. As a share of the fuel's own open interest, D
 # covers the same venues as F by construction.
 DEPTH_PRIOR = DepthPrior("depth_prior_oi_v1", 0.01, 0.015)
+
+
+@dataclass(frozen=True)
+class DrawLaw:
+    """What a draw varies and how far; the median of every figure is the central estimate.
+
+    Parameters
+    ----------
+    name : str
+    weight_low_x, weight_high_x : float
+        Range of the factor on all tier weights together: log-uniform from low to 1 and from 1 to high, each half as likely.
+    tier_spread_x : float
+        Range of the factor on each tier by itself: log-uniform from 1/spread to spread.
+    exponent_sd_x : float
+        Standard deviation of the impact exponent (normal).
+    survival_p10_frac : float
+        10th percentile of W where it is drawn (log-normal around the setting's W, at most 1).
+    depth_low_x, depth_high_x : float
+        Range of the factor on depth that comes from the prior, as for the weights; measured depth is not varied.
+    """
+
+    name: str
+    weight_low_x: float
+    weight_high_x: float
+    tier_spread_x: float
+    exponent_sd_x: float
+    survival_p10_frac: float
+    depth_low_x: float
+    depth_high_x: float
+
+
+# Weights: the stated range of `tier_prior_v1`, half to three times. Single tiers: within a factor of two of their place in the
+# prior; below 1.2 tiers would move as one, above 5 the prior says nothing. Exponent: 0.875 +- 0.078 as measured. W: median 0.294
+# and 10th percentile 0.059 of the share within 1 % that was left in flushes. Depth: the prior's 0.5 to 3 % around 1.5 %.
+DRAW_LAW = DrawLaw("draw_law_v1", 0.5, 3.0, 2.0, 0.078, 0.059, 1 / 3, 2.0)
+
+# Draws of the published rows: a 5 % quantile then rests on 50 draws and moves by about a fifth of its distance to the median.
+DRAWS_COUNT = 1_000
+
+# Normal quantities are drawn as the middle of one of so many slices that are equally likely: one book per slice of g.
+NORMAL_SLICES = 16
+
 
 # Where books of only some fuel venues were captured, their depth is scaled by open-interest share and the name says so;
 # below half of open interest the sample says too little about the rest and the prior is used instead.

@@ -30,7 +30,7 @@ from assets.cascade.lattice import (
     shock_table,
 )
 
-__all__ = ["RoundsOutcome", "replay_rounds"]
+__all__ = ["RoundsOutcome", "compile_round_kernels", "replay_rounds"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ def replay_rounds(
         check_scenario(i, scenario)
     lattices = {side: prepare(mark_ticks, book, fuel, side) for side in sorted({s.side for s in scenarios})}
     return [_played(lattices[s.side], s, float(fund_ticklots), float(replenishment_frac)) for s in scenarios]
+
+
+def compile_round_kernels() -> None:
+    """Run the kernel of the round loop once on a tiny market, in this process."""
+    fuel = Fuel(np.array([990.0]), np.array([3]), np.array([980.0]))
+    replay_rounds(1000.0, Book(np.array([0.99]), np.array([5])), fuel, [Scenario(0.01, "sell", "long")])
 
 
 def _played(lattice: Lattice, scenario: Scenario, fund: float, replenishment: float) -> RoundsOutcome:

@@ -1,4 +1,4 @@
-"""Static replays: scenarios to fixed points to outcomes, and the kernels' compilation.
+"""Static replays: scenarios to fixed points to outcomes.
 
 Belongs here: everything between lawful arrays (``lattice.py``) and plain results. Does not: compiled loops (``kernel.py``,
 imported only when the first replay runs, so that importing this module stays cheap), where fuel and depth come from
@@ -12,11 +12,8 @@ section 3, "Readings".
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -43,10 +40,8 @@ __all__ = [
     "Scenario",
     "Sweep",
     "compile_kernels",
-    "forget_cache",
     "replay_static",
     "sweep_static",
-    "warmup",
 ]
 
 F64 = npt.NDArray[np.float64]
@@ -165,37 +160,6 @@ def sweep_static(
     )
 
 
-def warmup() -> None:
-    """Compile every kernel into the cache ahead of use, and heal a corrupt cache.
-
-    The work is done in a child process, because a truncated cache file can kill the process that loads it. Where the
-    child fails, the kernels' cache files are deleted and it runs again. The cache folder is numba's own setting; the
-    caller binds it to the version.
-
-    Raises
-    ------
-    RuntimeError
-        Where the kernels do not compile although the cache is empty.
-    """
-    if _in_child("compile_kernels") is None:
-        return
-    failure = _in_child("forget_cache") or _in_child("compile_kernels")
-    if failure is not None:
-        raise RuntimeError(
-            f"the cascade kernels do not compile: {failure}; delete numba's cache folder or reinstall numba"
-        )
-
-
-def _in_child(function: str) -> str | None:
-    """Run a function of this module in a new process; return None, or the last line of what went wrong."""
-    program = f"from {__name__} import {function}; {function}()"
-    # Our own interpreter and a program made of names of this module.
-    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
-    if child.returncode == 0:
-        return None
-    return (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-
-
 def compile_kernels() -> None:
     """Run every kernel once on a tiny market, in this process."""
     book = Book(np.array([0.99, 0.98]), np.array([5, 50]))
@@ -204,19 +168,6 @@ def compile_kernels() -> None:
     merged = replay_static(1000.0, book, fuel, [scenario], engine="merge")
     if merged != replay_static(1000.0, book, fuel, [scenario], engine="sweep"):
         raise RuntimeError("the compiled kernels disagree with each other: clear the kernel cache")
-
-
-def forget_cache() -> list[Path]:
-    """Delete the cached machine code of all cascade kernels and return the deleted files."""
-    from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
-
-    cache = getattr(kernel.merge_scenarios, "_cache", None)
-    if cache is None:  # the compiler is switched off: nothing is cached
-        return []
-    deleted = sorted(Path(cache.cache_path).glob("kernel*.nb[ic]"))
-    for file in deleted:
-        file.unlink(missing_ok=True)
-    return deleted
 
 
 # --- from scenarios to the kernels and back -----------------------------------------------------------------------------

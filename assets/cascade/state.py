@@ -22,6 +22,7 @@ from assets.cascade.depth import BandCurve, SideDepth, band_curve, side_depth
 from assets.cascade.fuel import Entries, entries_of
 from assets.cascade.params import (
     ENTRY_DAYS,
+    ENTRY_WINDOW_DAYS,
     MAX_BOOK_AGE_HOURS,
     MAX_EXACT_LOTS,
     MAX_OPEN_INTEREST_AGE_HOURS,
@@ -40,10 +41,15 @@ class MarketState:
     reference_price_quote: Decimal
     open_interest_base: Decimal
     venues: tuple[str, ...]
-    entries: Entries
+    entry_windows: tuple[Entries, ...]
     bid_depth: SideDepth
     ask_depth: SideDepth
     is_synthetic: bool
+
+    @property
+    def entries(self) -> Entries:
+        """Entries of the central window."""
+        return self.entry_windows[0]
 
 
 @dataclass(frozen=True)
@@ -156,14 +162,20 @@ def _state(asset: str, day: date, hours: list[Row], open_interest: list[Row], ba
         reference_price_quote=price,
         open_interest_base=sum(by_venue.values(), Decimal(0)),
         venues=tuple(sorted(by_venue)),
-        entries=entries_of(
-            np.array([r["typical_price_quote"] for r in hours]),
-            np.array([np.nan if r["volume_base"] is None else r["volume_base"] for r in hours]),
-        ),
+        entry_windows=_entry_windows(day, hours),
         bid_depth=side_depth(_curves(seen, "bid_depth_base"), weights),
         ask_depth=side_depth(_curves(seen, "ask_depth_base"), weights),
         is_synthetic=any(r["is_synthetic"] for r in (*hours, *known, *seen)),
     )
+
+
+def _entry_windows(day: date, hours: list[Row]) -> tuple[Entries, ...]:
+    price = np.array([r["typical_price_quote"] for r in hours])
+    volume = np.array([np.nan if r["volume_base"] is None else r["volume_base"] for r in hours])
+    end = datetime.combine(day, time()) + timedelta(days=1)
+    begins = [end - timedelta(days=n) for n in ENTRY_WINDOW_DAYS]
+    insides = [np.array([r["interval_start_utc"] >= begin for r in hours]) for begin in begins]
+    return tuple(entries_of(price, volume, inside) for inside in insides)
 
 
 def _age_hours(row: Row, cut_off: datetime) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.cascade import kernel, simulate
+from assets.cascade import compilation, kernel, kernel_accounts, kernel_dynamic
 
 
 @pytest.mark.fast
@@ -38,7 +38,7 @@ def test_compiled_code_lives_in_kernel_modules_that_share_nothing(project_root: 
 
 @pytest.mark.fast
 def test_kernels_have_no_hazardous_options() -> None:
-    for function in kernel.KERNELS:
+    for function in (*kernel.KERNELS, *kernel_accounts.KERNELS, *kernel_dynamic.KERNELS):
         options = getattr(function, "targetoptions", {"nogil": True})  # a plain function where the compiler is off
         assert options["nogil"]
         assert not options.get("fastmath")
@@ -53,9 +53,9 @@ def test_warmup_forgets_the_cache_once_and_then_gives_up_loudly(monkeypatch: pyt
         asked.append(function)
         return None if function == "forget_cache" else "pickle data was truncated"
 
-    monkeypatch.setattr(simulate, "_in_child", child)
+    monkeypatch.setattr(compilation, "_in_child", child)
     with pytest.raises(RuntimeError, match="pickle data was truncated"):
-        simulate.warmup()
+        compilation.warmup()
     assert asked == ["compile_kernels", "forget_cache", "compile_kernels"]
 
 
@@ -64,14 +64,14 @@ def test_warmup_heals_a_truncated_cache(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     stranger = tmp_path / "kernel.notes.txt"
     stranger.write_text("not ours to delete")
-    simulate.warmup()
+    compilation.warmup()
     cached = sorted(tmp_path.rglob("kernel.merge_scenarios*.nbc"))
     assert cached, "the kernels were not cached where the caller said"
     for file in cached:
         file.write_bytes(file.read_bytes()[:-2000])
-    assert simulate._in_child("compile_kernels") is not None, (
+    assert compilation._in_child("compile_kernels") is not None, (
         "the truncated file was not noticed: this test proves nothing"
     )
-    simulate.warmup()
-    assert simulate._in_child("compile_kernels") is None
+    compilation.warmup()
+    assert compilation._in_child("compile_kernels") is None
     assert stranger.exists()

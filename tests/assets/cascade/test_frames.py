@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from assets.cascade import frames
 from assets.cascade.params import DEPTH_PRIOR, REPORTED_SHOCKS_FRAC, SCALED_DEPTH_NAME, SETTINGS, TIER_PRIOR
-from quality.schemas.sim import CRITICAL_SHOCKS, SIM_TABLES, STRESS_SCENARIOS
+from quality.schemas.sim import BRANCHING_PROFILES, CRITICAL_SHOCKS, SIM_DAY_COLUMN, SIM_TABLES, STRESS_SCENARIOS
 
 DAY = date(2025, 10, 9)
 LAST_HOUR = datetime(2025, 10, 9, 23)
@@ -89,7 +89,7 @@ def test_missing_volume_weighs_hours_equally_and_every_row_says_so(build_marts: 
 def test_one_synthetic_input_makes_the_rows_synthetic(build_marts: Build, world: Rows, mart: str) -> None:
     next(r for r in world[mart] if r["asset"] == "ETH")["is_synthetic"] = True
     found = frames.stress_frames(build_marts(world), DAY)
-    for frame in (found.stress, found.critical):
+    for frame in found[:3]:
         assert dict(frame.select("asset", "is_synthetic").unique().iter_rows()) == {"BTC": False, "ETH": True}
 
 
@@ -101,6 +101,7 @@ def test_frames_have_the_columns_types_and_grain_of_the_schema(build_marts: Buil
     for table, frame, rows in (
         (STRESS_SCENARIOS, found.stress, 2 * 2 * len(SETTINGS) * len(REPORTED_SHOCKS_FRAC)),
         (CRITICAL_SHOCKS, found.critical, 2 * 2 * len(SETTINGS)),
+        (BRANCHING_PROFILES, found.branching, 2 * 2 * 2 * 100),
     ):
         assert tuple(frame.columns) == table.columns
         assert frame.height == rows
@@ -170,12 +171,14 @@ def test_same_marts_give_the_same_bytes_on_any_threads_in_any_order(build_marts:
         other = frames.stress_frames(build_marts(threads=threads, seed=seed), DAY)
         assert_frame_equal(first.stress, other.stress, check_exact=True)
         assert_frame_equal(first.critical, other.critical, check_exact=True)
+        assert_frame_equal(first.branching, other.branching, check_exact=True)
         assert first.left_out == other.left_out
 
 
 def test_empty_marts_give_empty_frames(build_marts: Build, world: Rows) -> None:
     found = frames.stress_frames(build_marts({name: [] for name in world}), DAY)
-    assert (found.stress.height, found.critical.height, found.left_out) == (0, 0, [])
+    assert [frame.height for _, frame in found.tables()] == [0, 0, 0, 0]
+    assert found.left_out == []
     assert tuple(found.stress.columns) == STRESS_SCENARIOS.columns
 
 
@@ -203,10 +206,10 @@ def test_writing_a_day_twice_replaces_it_and_leaves_other_days(build_marts: Buil
     con = build_marts()
     found = frames.stress_frames(con, DAY)
     other = DAY - timedelta(days=1)
-    moved = [f.with_columns(pl.lit(other).alias("scenario_date_utc")) for f in (found.stress, found.critical)]
-    frames.write_sim(con, other, *moved)
+    moved = [f.with_columns(pl.lit(other).alias(SIM_DAY_COLUMN[t.name])) for t, f in found.tables()]
+    frames.write_sim(con, other, frames.StressFrames(*moved, []))
     for _ in range(2):
-        frames.write_sim(con, DAY, found.stress, found.critical)
+        frames.write_sim(con, DAY, found)
     sql = "select scenario_date_utc, count(*) from sim.stress_scenarios group by all order by all"
     assert con.execute(sql).fetchall() == [(other, found.stress.height), (DAY, found.stress.height)]
     written = con.execute(
@@ -219,12 +222,12 @@ def test_writing_a_day_twice_replaces_it_and_leaves_other_days(build_marts: Buil
 def test_a_failed_write_leaves_the_day_as_it_was(build_marts: Build) -> None:
     con = build_marts()
     found = frames.stress_frames(con, DAY)
-    frames.write_sim(con, DAY, found.stress, found.critical)
+    frames.write_sim(con, DAY, found)
     broken = found.critical.with_columns(pl.lit(None, pl.String).alias("fuel_venues"))
     with pytest.raises(duckdb.ConstraintException, match="fuel_venues"):
-        frames.write_sim(con, DAY, found.stress.head(1), broken)
+        frames.write_sim(con, DAY, found._replace(stress=found.stress.head(1), critical=broken))
     assert con.execute("select count(*) from sim.stress_scenarios").fetchone() == (found.stress.height,)
-    frames.write_sim(con, DAY, found.stress.head(1), found.critical)
+    frames.write_sim(con, DAY, found._replace(stress=found.stress.head(1)))
     assert con.execute("select count(*) from sim.stress_scenarios").fetchone() == (1,)
 
 
@@ -232,7 +235,7 @@ def test_rows_of_another_day_are_refused(build_marts: Build) -> None:
     con = build_marts()
     found = frames.stress_frames(con, DAY)
     with pytest.raises(ValueError, match=r"sim\.stress_scenarios: a row of 2025-10-09 among those of 2025-10-08"):
-        frames.write_sim(con, DAY - timedelta(days=1), found.stress, found.critical)
+        frames.write_sim(con, DAY - timedelta(days=1), found)
 
 
 # --- one question ---
@@ -263,6 +266,6 @@ def test_what_if_says_why_there_is_no_answer(build_marts: Build, asset: str, day
 
 
 def test_what_if_refuses_an_unlawful_shock(build_marts: Build) -> None:
-    with pytest.raises(ValueError, match=r"shock_frac = 1\.5: a downward shock must be inside"):
+    with pytest.raises(ValueError, match=r"shocks_frac\[0\] = 1\.5: a downward shock must be inside"):
         frames.what_if(build_marts(), "BTC", DAY, 1.5, "long")
     assert len(frames.what_if(build_marts(), "BTC", DAY, 1.5, "short")) == len(SETTINGS)

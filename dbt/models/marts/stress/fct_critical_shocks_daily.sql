@@ -11,6 +11,8 @@ select
     fuel_prior,
     depth_origin,
     depth_prior,
+    draw_law,
+    draws_count,
     reference_price_quote,
     fuel_open_interest_usd,
     fuel_venues,
@@ -22,5 +24,13 @@ select
     is_jump_censored,
     grid_max_shock_frac,
     sim_max_branching_x,
+    sim_soft_shock_p05_frac,
+    sim_soft_shock_p50_frac,
+    sim_soft_shock_p95_frac,
+    sim_soft_censored_frac,
+    sim_jump_shock_p05_frac,
+    sim_jump_shock_p50_frac,
+    sim_jump_shock_p95_frac,
+    sim_jump_censored_frac,
     is_synthetic
 from {{ source('sim', 'critical_shocks') }}
