@@ -78,7 +78,8 @@ class Rule:
 class Table:
     """A table of the warehouse: its address, grain, columns and row rules.
 
-    `grain` is the set of columns that is unique together. `nullable` names the columns that may be missing.
+    `grain` is the set of columns that is unique together. `nullable` names the columns that may be missing. `group_rules` are
+    laws of rows that stand or fall together, for example the tiers of one ladder: their `bad` may look at a row's neighbours.
     """
 
     schema: str
@@ -88,6 +89,7 @@ class Table:
     fields: tuple[Field, ...]
     nullable: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
+    group_rules: tuple[Rule, ...] = ()
     schema_version: int = 1
 
     @property
@@ -116,7 +118,7 @@ class Table:
         """
         columns: dict[str, pa.Column] = {}
         for f in self.fields:
-            checks = [_as_check(r) for r in self.rules if r.field == f.name]
+            checks = [_as_check(r) for r in (*self.rules, *self.group_rules) if r.field == f.name]
             columns[f.name] = pa.Column(f.raw_type, nullable=f.name in self.nullable, checks=checks, description=f.doc)
         return pa.DataFrameSchema(
             columns,
@@ -144,13 +146,7 @@ class Table:
         rejected : polars.DataFrame
             Columns of ``REJECTED_COLUMNS``: the place, the first broken field, its reason code, the record as JSON.
         """
-        reason = pl.lit(None, pl.String)
-        where = pl.lit(None, pl.String)
-        for code, name, bad in reversed(self._row_laws(now)):
-            broken = bad.fill_null(False)
-            reason = pl.when(broken).then(pl.lit(code)).otherwise(reason)
-            where = pl.when(broken).then(pl.lit(name)).otherwise(where)
-        judged = frame.with_columns(reason.alias("__reason"), where.alias("__field"))
+        judged = frame.with_columns(*_first_broken(self._row_laws(now)))
         # A repeated key among otherwise good rows: the first is kept where all repeats say the same; where they differ
         # nobody knows which is right, so all of them are rejected.
         values = [c for c in self.columns if c not in self.grain and c != "payload_sha256"]
@@ -173,6 +169,14 @@ class Table:
             bad_rows = pl.concat([judged.filter(pl.col("__reason").is_not_null()), dup.select(judged.columns)])
         else:
             bad_rows = judged.filter(pl.col("__reason").is_not_null())
+        # A row that falls may take its group along, so the groups are judged again until no further row falls.
+        group_laws = [(r.reason, r.field, r.bad) for r in self.group_rules]
+        while group_laws and good.height:
+            again = good.select(frame.columns).with_columns(*_first_broken(group_laws))
+            good = again.filter(pl.col("__reason").is_null())
+            if good.height == again.height:
+                break
+            bad_rows = pl.concat([bad_rows, again.filter(pl.col("__reason").is_not_null()).select(judged.columns)])
         rejected = bad_rows.sort("row_count").select(
             "row_count",
             pl.col("__field").alias("field"),
@@ -198,6 +202,17 @@ class Table:
                 laws.append(("clock_in_future", f.name, col > pl.lit(now + timedelta(days=1))))
         laws += [(r.reason, r.field, r.bad) for r in self.rules]
         return laws
+
+
+def _first_broken(laws: list[tuple[str, str, pl.Expr]]) -> tuple[pl.Expr, pl.Expr]:
+    """Return the reason code and the field of the first law that a row breaks, both null where it breaks none."""
+    reason = pl.lit(None, pl.String)
+    where = pl.lit(None, pl.String)
+    for code, name, bad in reversed(laws):
+        broken = bad.fill_null(False)
+        reason = pl.when(broken).then(pl.lit(code)).otherwise(reason)
+        where = pl.when(broken).then(pl.lit(name)).otherwise(where)
+    return reason.alias("__reason"), where.alias("__field")
 
 
 def _as_check(rule: Rule) -> pa.Check:

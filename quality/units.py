@@ -26,6 +26,7 @@ UNITS: dict[str, Unit] = {
         Unit("_usd", "US dollars (USD stablecoins counted at par)", "DECIMAL(28,4)"),
         Unit("_quote", "a price: quote units per one base unit", "DECIMAL(18,8)"),
         Unit("_base", "a quantity in base units (coins)", "DECIMAL(28,8)"),
+        Unit("_settle", "an amount in the row's own `settle_asset`", "DECIMAL(28,8)"),
         Unit("_contracts", "a number of venue contracts", "DECIMAL(28,8)"),
         Unit("_bps", "basis points, 1e-4", "DOUBLE"),
         Unit("_frac", "a fraction, 1.0 = 100 %", "DOUBLE"),
@@ -45,6 +46,9 @@ CLOCKS: dict[str, str] = {
     "_start_utc": "TIMESTAMP",
     "_end_utc": "TIMESTAMP",
     "_date_utc": "DATE",
+    # Bounds of validity, [from, to).
+    "_from_utc": "TIMESTAMP",
+    "_to_utc": "TIMESTAMP",
 }
 
 NUMERIC_SQL_TYPES = ("DECIMAL", "DOUBLE", "BIGINT", "INTEGER", "HUGEINT", "FLOAT", "SMALLINT", "TINYINT", "REAL")

@@ -1,9 +1,10 @@
--- A returned row is an event dataset whose ranked rows are not as many as the lake's manifest says were landed.
+-- A returned row is a dataset by its own days whose ranked rows are not as many as the manifest says were landed.
 {%- set datasets = {
     'candles': 'int_candles_ranked',
     'funding_rates': 'int_funding_rates_ranked',
     'open_interest': 'int_open_interest_ranked',
     'depth_bands': 'int_depth_bands_ranked',
+    'leverage_tiers': 'int_leverage_tiers_ranked',
 } %}
 with ranked as (
     {%- for dataset, model in datasets.items() %}

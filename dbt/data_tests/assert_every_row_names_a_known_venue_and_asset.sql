@@ -13,6 +13,11 @@ with named as (
     select distinct
         venue,
         null as asset
+    from {{ ref('dim_leverage_tiers') }}
+    union
+    select distinct
+        venue,
+        null as asset
     from {{ ref('fct_data_coverage_daily') }}
 )
 

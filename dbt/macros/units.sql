@@ -5,6 +5,8 @@
 
 {% macro as_base(expression) %}cast({{ expression }} as decimal(28, 8)){% endmacro %}
 
+{% macro as_settle(expression) %}cast({{ expression }} as decimal(28, 8)){% endmacro %}
+
 {#- Traded notional of a candle: quantity x typical price. Exact in DECIMAL up to the division by three. -#}
 {% macro traded_usd(volume, high, low, close) -%}
     {{ as_usd('cast(' ~ volume ~ ' as double) * cast(' ~ high ~ ' + ' ~ low ~ ' + ' ~ close ~ ' as double) / 3') }}

@@ -12,13 +12,14 @@ from datetime import date, timedelta
 import polars as pl
 
 from pipelines.sources.files_mapping import DEFAULT, Choice, ColumnRule, FileRule, template_parts
-from pipelines.sources.files_reading import ROW, SourceFile, wrong_type
+from pipelines.sources.files_reading import ROW, SourceFile, date_in_name, wrong_type
 from quality.tables import Table
 
 FIELD = "__field"
 REASON = "__reason"
 
 NOT_A_NUMBER = "not_a_number"
+NOT_WHOLE = "not_whole"
 NOT_A_DATE = "not_a_date"
 NOT_IN_MAPPING = "not_in_mapping"
 
@@ -26,6 +27,8 @@ _TICKS_PER_SECOND = 1_000_000
 _TICKS: dict[str, float] = {"epoch_s": 1_000_000.0, "epoch_ms": 1_000.0, "epoch_us": 1.0}
 # Beyond the year 9999 no calendar goes on; such a number is milliseconds read as seconds.
 _LAST_TICK = 253_402_300_799.0 * _TICKS_PER_SECOND
+# From here on a double no longer tells neighbouring whole numbers apart.
+_LAST_WHOLE = 2.0**53
 
 # 2026-01-31, then optionally a time, fractions of a second, and an offset. ASCII digits only.
 _ISO = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(\.[0-9]{1,9})?[ ]?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
@@ -57,7 +60,7 @@ def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date
     Raises
     ------
     ImportRefused
-        Where a Parquet column has a type that can never become what the table wants.
+        Where a Parquet column has a type that can never become what the table wants, or a file's name lacks its date.
     """
     blank = [_is_blank(source, column) for column in rule.skip_where_blank]
     cells = source.cells.filter(~pl.any_horizontal(blank)) if blank else source.cells
@@ -130,12 +133,16 @@ def _is_blank(source: SourceFile, column: str) -> pl.Expr:
 def _plain(source: SourceFile, name: str, rule: ColumnRule, dtype: pl.DataType, capture_day: date) -> _Value:
     if rule.file_stem:
         return _Value(pl.lit(source.stem))
+    if rule.file_date:
+        return _Value(pl.lit(date_in_name(source)))
     if rule.capture_day:
         return _Value(pl.lit(capture_day))
     if rule.column is None:
         return _Value(pl.lit(rule.value))
     if dtype == pl.Float64():
         return _number(source, rule.column, rule.scale)
+    if dtype == pl.Int64():
+        return _whole(_number(source, rule.column, None))
     if dtype.is_temporal():
         return _instant(source, rule.column, rule.clock or "iso", dtype)
     if dtype == pl.String():
@@ -171,6 +178,14 @@ def _number(source: SourceFile, column: str, scale: float | Choice | None) -> _V
         value = cell.cast(pl.Float64, strict=False)
         fault = _reason(cell.is_not_null() & value.is_null(), NOT_A_NUMBER)
     return _Value(value * scale if isinstance(scale, float) else value, fault)
+
+
+def _whole(number: _Value) -> _Value:
+    is_whole = number.value.is_finite() & (number.value == number.value.round()) & (number.value.abs() < _LAST_WHOLE)
+    fault = _reason(number.value.is_not_null() & ~is_whole, NOT_WHOLE)
+    return _Value(
+        pl.when(is_whole).then(number.value), fault if number.fault is None else pl.coalesce(number.fault, fault)
+    )
 
 
 def _instant(source: SourceFile, column: str, clock: str, dtype: pl.DataType) -> _Value:

@@ -19,7 +19,7 @@ from quality.schemas.raw import RAW_TABLES
 from quality.tables import Table
 
 Clock = Literal["iso", "date", "epoch_s", "epoch_ms", "epoch_us"]
-Format = Literal["csv", "csv.gz", "parquet"]
+Format = Literal["csv", "csv.gz", "parquet", "ccxt_tiers"]
 
 SHIPPED_FOLDER = Path(__file__).with_name("mappings")
 
@@ -46,11 +46,12 @@ class Choice(_Strict):
 
 
 class ColumnRule(_Strict):
-    """Where one column of a raw table comes from: exactly one of column, value, file_stem, capture_day, by + choose, after."""
+    """Where a column of a raw table comes from: one of column, value, file_stem, file_date, capture_day, by + choose, after."""
 
     column: str | None = None
     value: str | float | None = None
     file_stem: Literal[True] | None = None
+    file_date: Literal[True] | None = None
     capture_day: Literal[True] | None = None
     by: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=2)
     choose: dict[str, str | float] | None = Field(default=None, min_length=1)
@@ -66,6 +67,7 @@ class ColumnRule(_Strict):
             "column": self.column,
             "value": self.value,
             "file_stem": self.file_stem,
+            "file_date": self.file_date,
             "capture_day": self.capture_day,
             "choose": self.choose,
             "after": self.after,
@@ -173,6 +175,10 @@ def _rule_faults(table: Table, columns: dict[str, ColumnRule], name: str, rule: 
         faults.append("`scale` belongs to a number")
     if (rule.map or rule.file_stem) and not is_text:
         faults.append("`map` and `file_stem` belong to a text")
+    if rule.file_date and not is_time:
+        faults.append("`file_date` belongs to an instant or a day")
+    if dtype == pl.Int64() and rule.column is None:
+        faults.append("a whole number comes from a `column`")
     if rule.capture_day and dtype != pl.Date():
         faults.append("`capture_day` belongs to a day")
     if rule.after is not None and (not is_time or table.raw_schema.get(rule.after) != dtype or rule.after == name):

@@ -1,4 +1,4 @@
-"""From a file to cells: CSV, packed CSV and Parquet, read whole or refused.
+"""From a file to cells: CSV, packed CSV, Parquet and ccxt's JSON of leverage tiers, read whole or refused.
 
 Belongs here: bytes, encodings, headers, rows that do not fit the header. Does not: what a cell means
 (``files_columns.py``).
@@ -10,10 +10,14 @@ import csv
 import gzip
 import hashlib
 import io
+import json
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -24,6 +28,9 @@ from pipelines.sources.files_mapping import FileRule
 
 ROW = "__row"
 _CSV_BLOCK = 1 << 22
+_GZIP_START = b"\x1f\x8b"
+_CCXT_CONTRACT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+):(?P<settle>[^/:-]+)(?:-(?P<expiry>[0-9]{6}))?")
+_DATE_IN_NAME = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?(?!-?[0-9])")
 # What the readers raise over damaged bytes (a flipped bit in a Parquet footer shows as any of these).
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError)
 
@@ -108,7 +115,12 @@ def read_source(path: Path, shown_name: str, rule: FileRule) -> SourceFile:
     wanted = rule.source_columns
     aliases = {column: f"c{i}" for i, column in enumerate(wanted)}
     ragged: list[RaggedRow] = []
-    table = _parquet(name, body, wanted) if rule.format == "parquet" else _csv(name, body, rule, ragged)
+    if rule.format == "parquet":
+        table = _parquet(name, body, wanted)
+    elif rule.format == "ccxt_tiers":
+        table = _ccxt_tiers(name, body, wanted)
+    else:
+        table = _csv(name, body, rule, ragged)
     try:
         cells = pl.DataFrame(pl.from_arrow(table.select(list(wanted)).rename_columns(list(aliases.values()))))
     except (pl.exceptions.PolarsError, *_UNREADABLE) as error:
@@ -130,18 +142,13 @@ def read_source(path: Path, shown_name: str, rule: FileRule) -> SourceFile:
         ragged=tuple(ragged),
     )
     if source.rows_read == 0:
-        raise ImportRefused(name, "", "has a header and no row", "fetch the file again, or leave it out")
+        raise ImportRefused(name, "", "has no row", "fetch the file again, or leave it out")
     return source
 
 
 def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.Table:
     if rule.format == "csv.gz":
-        try:
-            body = gzip.decompress(body)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ImportRefused(
-                name, "", f"cannot be unpacked ({_short(error)})", "the file is cut short or not gzip: fetch it again"
-            ) from error
+        body = _unpacked(name, body)
     try:
         body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -180,6 +187,15 @@ def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.
     return table.rename_columns([column.strip() for column in header])
 
 
+def _unpacked(name: str, body: bytes) -> bytes:
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ImportRefused(
+            name, "", f"cannot be unpacked ({_short(error)})", "the file is cut short or not gzip: fetch it again"
+        ) from error
+
+
 def _header(name: str, line: str, delimiter: str) -> list[str]:
     try:
         header = next(csv.reader([line], delimiter=delimiter, strict=True))
@@ -211,6 +227,66 @@ def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
         return file.read(columns=list(wanted))
     except _UNREADABLE as error:
         raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
+
+
+def _ccxt_tiers(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
+    """Return one row per tier of ``{symbol: [tier, ...]}``, each cell as the text that stands in the file.
+
+    Beside a tier's own keys (those of its `info` as ``info.<key>``) a row has the parts of its symbol and ``tiers``, the
+    length of its list, by which a ladder that lost a tier is known.
+    """
+    if body.startswith(_GZIP_START):
+        body = _unpacked(name, body)
+    try:
+        # Numbers stay text: they are read as those of a CSV are, and NaN or 1e999 gets its reason there.
+        held = json.loads(body, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ImportRefused(
+            name, "", f"is not JSON ({_short(error)})", "the file is cut short or damaged: fetch it again"
+        ) from error
+    rows: list[dict[str, Any]] = []
+    for symbol, tiers in held.items() if isinstance(held, dict) else [("", held)]:
+        if not symbol or not isinstance(tiers, list) or not all(isinstance(t, dict) for t in tiers):
+            raise _not_tiers(name, symbol, "is no list of tiers by symbol")
+        for tier in tiers:
+            if tier.get("symbol", symbol) != symbol:
+                raise _not_tiers(name, symbol, f"holds a tier of {tier['symbol']}")
+            info = tier.get("info")
+            nested = {f"info.{key}": cell for key, cell in info.items()} if isinstance(info, dict) else {}
+            rows.append({**tier, **nested, **_symbol_parts(symbol), "tiers": str(len(tiers))})
+    if rows:
+        _demand(name, list(dict.fromkeys(key for row in rows for key in row)), wanted)
+    try:
+        return pa.table({c: pa.array([_cell(row.get(c)) for row in rows], pa.string()) for c in wanted})
+    except (ValueError, pa.ArrowException) as error:
+        raise ImportRefused(
+            name, "", f"holds text that is no Unicode ({_short(error)})", "save it as JSON in UTF-8"
+        ) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return held
+
+
+def _not_tiers(name: str, symbol: str, reason: str) -> ImportRefused:
+    where = f"symbol {symbol} " if symbol else ""
+    return ImportRefused(name, "", f"{where}{reason}", "save what ccxt's fetch_leverage_tiers returns as JSON")
+
+
+def _symbol_parts(symbol: str) -> dict[str, str | None]:
+    """Return ccxt's ``BASE/QUOTE:SETTLE-EXPIRY`` in its parts; all missing where a symbol is no contract's."""
+    found = _CCXT_CONTRACT.fullmatch(symbol)
+    parts: dict[str, str | None] = found.groupdict() if found else dict.fromkeys(_CCXT_CONTRACT.groupindex)
+    expiry = f"_{parts['expiry']}" if parts["expiry"] else ""
+    joined = f"{parts['base']}{parts['quote']}{expiry}" if found else None
+    return {"symbol": symbol, **parts, "base_quote_expiry": joined}
+
+
+def _cell(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _demand(name: str, present: Sequence[str], wanted: Sequence[str]) -> None:
@@ -247,10 +323,27 @@ def wrong_type(name: str, column: str, found: str, expected: str) -> ImportRefus
 
 
 def _stem(name: str) -> str:
-    for suffix in (".csv.gz", ".csv", ".parquet"):
+    for suffix in (".csv.gz", ".csv", ".parquet", ".json.gz", ".json"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def date_in_name(source: SourceFile) -> date:
+    """Return the last date in a file's name: ``2026-07-15``, or ``2026-07`` for the first of the month.
+
+    Raises
+    ------
+    ImportRefused
+        Where the name has none.
+    """
+    try:
+        year, month, day = _DATE_IN_NAME.findall(source.stem)[-1]
+        return date(int(year), int(month), int(day or 1))
+    except (IndexError, ValueError) as error:
+        raise ImportRefused(
+            source.name, "", "has no date in its name", "name it after the day it shows, such as tiers_2026-07-15.json"
+        ) from error
 
 
 def _short(error: BaseException) -> str:

@@ -89,14 +89,22 @@ def schema_faults(
         [{"column": ", ".join(unique), "check": "grain_is_unique", "value": f"{repeats} repeated"}] if repeats else []
     )
     casts = [pl.col(f.name).cast(f.raw_type) for f in table.fields]
+    # The laws of a group would take the rows of two sources for one group.
+    parts = frame.partition_by(apart) if table.group_rules and apart else [frame]
+    for part in parts:
+        faults += _row_faults(table, part.select(casts))
+    return faults, frame.height
+
+
+def _row_faults(table: Table, rows: pl.DataFrame) -> list[dict[str, str]]:
     try:
-        table.pandera_schema(unique=()).validate(frame.select(casts), lazy=True)
+        table.pandera_schema(unique=()).validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as errors:
-        faults += [
+        return [
             {"column": str(row.get("column")), "check": str(row.get("check")), "value": str(row.get("failure_case"))}
             for row in errors.failure_cases.to_dicts()
         ]
-    return faults, frame.height
+    return []
 
 
 def _days(context: AssetCheckExecutionContext) -> tuple[date, date] | None:

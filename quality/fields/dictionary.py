@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from quality.fields import cascade, common, coverage, flows, market
+from quality.fields import cascade, common, coverage, flows, margin, market
 from quality.tables import Field
 
 DOMAINS: dict[str, dict[str, str]] = {
     "common": common.WORDS,
     "market": market.WORDS,
+    "margin": margin.WORDS,
     "flows": flows.WORDS,
     "cascade": cascade.WORDS,
     "coverage": coverage.WORDS,

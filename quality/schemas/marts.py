@@ -24,7 +24,7 @@ def _mart(name: str, description: str, grain: str, columns: str, nullable: str =
 _MARTS = (
     _mart(
         "dim_assets",
-        "Assets that any record or the seed names. One row per asset.",
+        "Assets that any record of a market or a fund, or the seed, names; leverage tiers alone name none. One row per asset.",
         "asset",
         "asset asset_name first_seen_date_utc last_seen_date_utc is_synthetic",
         "first_seen_date_utc last_seen_date_utc",
@@ -43,6 +43,15 @@ _MARTS = (
         "instrument_id venue venue_symbol asset quote_asset settle_asset contract_kind contract_size_base price_tick_quote "
         "quantity_step_base listed_at_utc is_listing_time_known first_seen_date_utc last_seen_date_utc is_synthetic",
         "quote_asset settle_asset contract_kind contract_size_base price_tick_quote quantity_step_base listed_at_utc",
+    ),
+    _mart(
+        "dim_leverage_tiers",
+        "Maintenance margin and leverage by position size, and when they were seen to hold. One row per venue, symbol, tier and "
+        "start of validity.",
+        "venue venue_symbol tier_rank valid_from_utc",
+        "venue venue_symbol asset settle_asset tier_rank notional_floor_settle notional_cap_settle maintenance_margin_rate_frac "
+        "maintenance_amount_settle max_leverage_x valid_from_utc valid_to_utc last_observed_at_utc source is_synthetic",
+        "maintenance_amount_settle valid_to_utc",
     ),
     _mart(
         "fct_candles_hourly",
@@ -167,6 +176,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "dim_assets": None,
     "dim_venues": None,
     "dim_instruments": None,
+    "dim_leverage_tiers": None,
     "fct_candles_hourly": "interval_start_utc",
     "fct_prices_hourly": "interval_start_utc",
     "fct_market_recaps_daily": "recap_date_utc",

@@ -208,6 +208,98 @@ DEPTH_BANDS = Table(
     ),
 )
 
+# The tiers of one instrument at one observation.
+_LADDER = ("venue", "venue_symbol", "observed_at_utc")
+
+
+def _below(name: str) -> pl.Expr:
+    """Return the figure of the tier below; 0 below the first."""
+    return _c(name).shift(1, fill_value=0).over(_LADDER, order_by="tier_rank")
+
+
+# By how much, in parts of the maintenance margin at the floor, two tiers may differ there. Doubles are off by 1e-15, so
+# below that sound ladders fall; the smallest break seen (a `cum` of 0 beside rising rates) is 0.17: above that it passes.
+_CONTINUITY = 1e-6
+
+LEVERAGE_TIERS = Table(
+    "raw",
+    "leverage_tiers",
+    "Maintenance margin and leverage by position size; a ladder stands whole or not at all. One row per venue, symbol, "
+    "observation and tier.",
+    grain=(*_LADDER, "tier_rank"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "settle_asset",
+        "observed_at_utc",
+        "tier_rank",
+        "tiers_count",
+        "notional_floor_settle",
+        "notional_cap_settle",
+        "maintenance_margin_rate_frac",
+        "maintenance_amount_settle",
+        "max_leverage_x",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"maintenance_amount_settle"}),
+    rules=(
+        *_IDENTITY,
+        _positive("tier_rank"),
+        _not_negative("notional_floor_settle"),
+        Rule(
+            "cap_not_above_floor",
+            "notional_cap_settle",
+            _c("notional_cap_settle") <= _c("notional_floor_settle"),
+            "notional_cap_is_above_the_floor",
+        ),
+        _positive("maintenance_margin_rate_frac"),
+        # The highest on record is 0.5; above 1 percent was read as a fraction.
+        Rule(
+            "margin_rate_out_of_range",
+            "maintenance_margin_rate_frac",
+            _c("maintenance_margin_rate_frac") > 1,
+            "maintenance_margin_rate_is_at_most_one",
+        ),
+        _not_negative("maintenance_amount_settle"),
+        Rule("leverage_below_one", "max_leverage_x", _c("max_leverage_x") < 1, "max_leverage_is_at_least_one"),
+    ),
+    group_rules=(
+        Rule("incomplete_ladder", "tier_rank", pl.len().over(_LADDER) != _c("tiers_count"), "ladder_is_whole"),
+        Rule("tier_gap", "tier_rank", _c("tier_rank") != _below("tier_rank") + 1, "tiers_count_from_one"),
+        Rule(
+            "tier_gap",
+            "notional_floor_settle",
+            _c("notional_floor_settle") > _below("notional_cap_settle"),
+            "tiers_leave_no_gap",
+        ),
+        Rule(
+            "tier_overlap",
+            "notional_floor_settle",
+            _c("notional_floor_settle") < _below("notional_cap_settle"),
+            "tiers_do_not_overlap",
+        ),
+        Rule(
+            "missing_value",
+            "maintenance_amount_settle",
+            _c("maintenance_amount_settle").is_null()
+            & _c("maintenance_amount_settle").is_not_null().any().over(_LADDER),
+            "maintenance_amounts_are_told_for_all_tiers_or_none",
+        ),
+        Rule(
+            "maintenance_jumps",
+            "maintenance_amount_settle",
+            (
+                _c("notional_floor_settle")
+                * (_c("maintenance_margin_rate_frac") - _below("maintenance_margin_rate_frac"))
+                - (_c("maintenance_amount_settle") - _below("maintenance_amount_settle"))
+            ).abs()
+            > _CONTINUITY * _c("notional_floor_settle") * _c("maintenance_margin_rate_frac"),
+            "maintenance_is_continuous_from_tier_to_tier",
+        ),
+    ),
+)
+
 ETF_FLOWS = Table(
     "raw",
     "etf_flows",
@@ -274,6 +366,7 @@ RAW_TABLES: dict[str, Table] = {
         FUNDING_RATES,
         OPEN_INTEREST,
         DEPTH_BANDS,
+        LEVERAGE_TIERS,
         ETF_FLOWS,
         MACRO_OBSERVATIONS,
         SENTIMENT,
@@ -287,6 +380,7 @@ DAY_CLOCK: dict[str, str | None] = {
     "funding_rates": "occurred_at_utc",
     "open_interest": "occurred_at_utc",
     "depth_bands": "occurred_at_utc",
+    "leverage_tiers": "observed_at_utc",
     "etf_flows": None,
     "macro_observations": None,
     "sentiment": None,

@@ -6,7 +6,7 @@ Belongs here: rows in the shape of ``quality.schemas.raw`` and the lake's books 
 What is in it, besides ordinary rows: a source that overlaps another and differs; an unfinished candle; a venue that
 starts late and one that the seeds do not know; stamps with jitter and one settlement stamped twice; a hole and a change
 of interval in funding; two-sided open interest; a figure that only USD or only base tells; refused rows; outages; two
-captures of each slow table with a revision; a name in Chinese.
+captures of each slow table with a revision; leverage tiers that change, stay, and are not shown again; a name in Chinese.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "open_interest": _open_interest(rng, hours, paths, captured),
         "depth_bands": _depth(rng, hours, paths, captured),
         "instruments": _instruments(captured),
+        "leverage_tiers": _tiers(first_day),
         **_slow(rng, first_day, days_count),
     }
     world = RawWorld(frames)
@@ -316,6 +317,48 @@ def _instruments(captured: dict[date, datetime]) -> pl.DataFrame:
                 }
             )
     return _frame("instruments", rows)
+
+
+def _tiers(first_day: date) -> pl.DataFrame:
+    """Return three observations of ladders: BTC's changes at the last, SOL is left out of it; another source differs."""
+
+    def ladder(asset: str, day: int, source: str, caps: Sequence[float]) -> list[dict[str, object]]:
+        at = datetime.combine(first_day, time()) + timedelta(days=day)
+        rows, floor, rate, amount = [], 0.0, 0.004, 0.0
+        for rank, cap in enumerate(caps, 1):
+            rows.append(
+                {
+                    "venue": "binance",
+                    "venue_symbol": f"{asset}USDT",
+                    "asset": asset,
+                    "settle_asset": "USDT",
+                    "observed_at_utc": at,
+                    "tier_rank": rank,
+                    "tiers_count": len(caps),
+                    "notional_floor_settle": floor,
+                    "notional_cap_settle": cap,
+                    "maintenance_margin_rate_frac": rate,
+                    # This source tells none for the Chinese one.
+                    "maintenance_amount_settle": None if asset == ASSETS[-1] else amount,
+                    "max_leverage_x": 125.0 / rank,
+                    **_stamp(source, at, {at.date(): at + timedelta(hours=9)}),
+                }
+            )
+            amount += cap * rate
+            floor, rate = cap, rate * 2
+        return rows
+
+    rows: list[dict[str, object]] = []
+    for day in (10, 20, 30):
+        for asset in ASSETS:
+            if asset == "BTC":
+                rows += ladder(
+                    asset, day, "leverage_tiers", (50_000.0, 250_000.0) if day < 30 else (50_000.0, 300_000.0, 1e6)
+                )
+            elif asset != "SOL" or day < 30:
+                rows += ladder(asset, day, "leverage_tiers", (10_000.0, 80_000.0))
+    rows += ladder("ETH", 30, "my_tiers", (9_000.0, 70_000.0, 90_000.0))
+    return _frame("leverage_tiers", rows)
 
 
 def _slow(rng: np.random.Generator, first_day: date, days_count: int) -> dict[str, pl.DataFrame]:

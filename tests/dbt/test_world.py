@@ -181,6 +181,7 @@ def test_disagreeing_sources_are_shown(warehouse: Any) -> None:
         ("depth_bands", "binance", 44, "partial", "not_collected"),
         ("funding_rates", "hyperliquid", 2, "partial", "venue_gap"),
         ("funding_rates", "binance", 9, "complete", ""),
+        ("leverage_tiers", "binance", 20, "complete", ""),
         ("etf_flows", "farside", 6, "complete", ""),
         ("macro_observations", "fred", 44, "missing", "not_collected"),
         # The open day: 23 hours had ended when it was captured.
@@ -199,7 +200,8 @@ def test_coverage_says_what_is_missing_and_why(
 
 def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
     rows = warehouse.rows(
-        "select dataset, venue, count(*) from marts.fct_data_coverage_daily where dataset != 'depth_bands' group by all"
+        "select dataset, venue, count(*) from marts.fct_data_coverage_daily"
+        " where dataset not in ('depth_bands', 'leverage_tiers') group by all"
     )
     assert {days for _, _, days in rows} == {45}
     exchanges = {v for d, v, _ in rows if d == "candles"}
@@ -236,6 +238,27 @@ def test_a_revision_is_a_second_vintage(warehouse: Any) -> None:
     days = captures["observation_date_utc"].n_unique()
     # Index 40 of the slow days is a weekday: revised once.
     assert rows == [(days + 1, days)]
+
+
+def test_tiers_are_dated_by_what_was_observed(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select asset, tier_rank, notional_cap_settle::bigint, valid_from_utc::date, valid_to_utc::date, last_observed_at_utc::date,"
+        " source, maintenance_amount_settle is null from marts.dim_leverage_tiers order by asset, tier_rank, valid_from_utc"
+    )
+    first, last = _day(10), _day(30)
+    assert rows == [
+        ("BTC", 1, 50_000, first, None, last, "leverage_tiers", False),
+        ("BTC", 2, 250_000, first, last, _day(20), "leverage_tiers", False),
+        ("BTC", 2, 300_000, last, None, last, "leverage_tiers", False),
+        ("BTC", 3, 1_000_000, last, None, last, "leverage_tiers", False),
+        ("ETH", 1, 10_000, first, None, last, "leverage_tiers", False),
+        ("ETH", 2, 80_000, first, None, last, "leverage_tiers", False),
+        # Not shown again is not known to be gone.
+        ("SOL", 1, 10_000, first, None, _day(20), "leverage_tiers", False),
+        ("SOL", 2, 80_000, first, None, _day(20), "leverage_tiers", False),
+        ("币安人生", 1, 10_000, first, None, last, "leverage_tiers", True),
+        ("币安人生", 2, 80_000, first, None, last, "leverage_tiers", True),
+    ]
 
 
 def test_depth_comes_from_one_book(warehouse: Any) -> None:

@@ -14,10 +14,17 @@ from small_market import LOWTIDE, exported_hashes
 pytestmark = pytest.mark.shared_data
 
 DAY = "2025-10-10"
-IMPORTS = (("multivenue", "multivenue_1h"), ("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"))
+QUARANTINED = 3
+IMPORTS = {
+    "multivenue": ("multivenue_1h", 0),
+    "macro": ("macro", 0),
+    "etf_flows": ("flows", 0),
+    "fear_greed": ("sentiment", 0),
+    "leverage_tiers": ("leverage_tiers", QUARANTINED),
+}
 
 
-def _lowtide(home: Path, *arguments: str, clock: str = "2026-11-23T09:00:00", threads: str = "2") -> str:
+def _lowtide(home: Path, *arguments: str, clock: str = "2026-11-23T09:00:00", threads: str = "2", code: int = 0) -> str:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LOWTIDE_", "DAGSTER_", "PYTEST"))}
     environment = {
         **kept,
@@ -28,7 +35,7 @@ def _lowtide(home: Path, *arguments: str, clock: str = "2026-11-23T09:00:00", th
         "COLUMNS": "250",
     }
     done = subprocess.run([str(LOWTIDE), *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    assert done.returncode == code, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 
 
@@ -40,8 +47,8 @@ def _rows(home: Path, query: str) -> list[dict]:
 def home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home after the imports and the run of 2025-10-10."""
     folder = tmp_path_factory.mktemp("real") / "home"
-    for mapping, subfolder in IMPORTS:
-        _lowtide(folder, "import", mapping, "--from", str(shared_data / subfolder))
+    for mapping, (subfolder, code) in IMPORTS.items():
+        _lowtide(folder, "import", mapping, "--from", str(shared_data / subfolder), code=code)
     _lowtide(folder, "run", "--date", DAY)
     return folder
 
@@ -109,6 +116,46 @@ def test_coverage_names_what_is_missing(home: Path) -> None:
         " where dataset = 'candles' and venue = 'okx' and coverage_date_utc = '2025-12-20'",
     )
     assert later == {"coverage_status": "complete"}
+
+
+def test_every_tier_of_718_contracts_is_in_the_mart_or_has_its_reason(home: Path) -> None:
+    (mart,) = _rows(
+        home,
+        "select count(*) as n, count(distinct venue_symbol) as symbols, min(valid_from_utc)::date::varchar as first,"
+        " count(valid_to_utc) as ended from dim_leverage_tiers",
+    )
+    assert mart == {"n": 5_913, "symbols": 716, "first": "2026-07-01", "ended": 0}
+    refused = _rows(
+        home,
+        "select reason, quarantined_rows_count as n from fct_quarantined_rows_daily where dataset = 'leverage_tiers' order by 1",
+    )
+    # Two contracts, 14 rows: a `cum` of 0 in every tier beside rising rates.
+    assert refused == [{"reason": "incomplete_ladder", "n": 2}, {"reason": "maintenance_jumps", "n": 12}]
+    (covered,) = _rows(
+        home,
+        "select coverage_status, coverage_reason, expected_rows_count, missing_rows_count from fct_data_coverage_daily"
+        " where dataset = 'leverage_tiers'",
+    )
+    assert covered == {
+        "coverage_status": "partial",
+        "coverage_reason": "quarantined",
+        "expected_rows_count": 5_927,
+        "missing_rows_count": 14,
+    }
+
+
+def test_maintenance_is_continuous_at_every_tier_edge(home: Path) -> None:
+    (edges,) = _rows(
+        home,
+        "select count(*) as n, count(*) filter (where t.notional_floor_settle = b.notional_cap_settle) as joined,"
+        # Exact: amounts are DECIMAL and the rates have at most five decimals.
+        " count(*) filter (where t.notional_floor_settle * b.maintenance_margin_rate_frac::decimal(6, 5)"
+        " - b.maintenance_amount_settle = t.notional_floor_settle * t.maintenance_margin_rate_frac::decimal(6, 5)"
+        " - t.maintenance_amount_settle) as continuous"
+        " from dim_leverage_tiers t join dim_leverage_tiers b"
+        " on t.venue_symbol = b.venue_symbol and t.tier_rank = b.tier_rank + 1",
+    )
+    assert edges == {"n": 5_197, "joined": 5_197, "continuous": 5_197}
 
 
 def test_stress_rows_say_where_their_inputs_come_from(home: Path) -> None:

@@ -46,10 +46,11 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_shipped_mappings_load_under_their_file_names() -> None:
     mappings = shipped_mappings()
-    assert [m.name for m in mappings] == ["etf_flows", "fear_greed", "macro", "multivenue"]
+    assert [m.name for m in mappings] == ["etf_flows", "fear_greed", "leverage_tiers", "macro", "multivenue"]
     assert {m.name: m.datasets for m in mappings} == {
         "etf_flows": ("etf_flows",),
         "fear_greed": ("sentiment",),
+        "leverage_tiers": ("leverage_tiers",),
         "macro": ("macro_observations",),
         "multivenue": ("candles", "funding_rates", "open_interest"),
     }
@@ -97,6 +98,7 @@ def test_own_mapping_loads_from_a_path(written: Callable[[str], Path]) -> None:
         ("open_quote: o", "open_quote: {column: o, scale: {by: [venue_symbol], choose: {a: 1}}}", "`by` names"),
         ("price_kind: {value: trade}", "price_kind: {value: 1}", "a text for a text column"),
         ("price_kind: {value: trade}", "price_kind: {capture_day: true}", "belongs to a day"),
+        ("price_kind: {value: trade}", "price_kind: {file_date: true}", "belongs to an instant or a day"),
         ("clock: epoch_ms", "clock: epoch_ns", "clock"),
         ("hours: 1", "days: 1", "days: is not a key"),
         ("{after: interval_start_utc, hours: 1}", "{after: interval_start_utc}", "belong together"),
@@ -146,7 +148,7 @@ def test_file_that_is_no_mapping_is_refused(written: Callable[[str], Path], text
 
 
 def test_unknown_name_tells_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match=r"etf_flows, fear_greed, macro, multivenue"):
+    with pytest.raises(MappingError, match=r"etf_flows, fear_greed, leverage_tiers, macro, multivenue"):
         load_mapping("multivenu")
     with pytest.raises(MappingError, match="cannot be read"):
         load_mapping(tmp_path / "none.yml")
@@ -162,6 +164,14 @@ def test_examples_of_the_manual_load(written: Callable[[str], Path], project_roo
     manual = (project_root / "docs" / "importing.md").read_text(encoding="utf-8")
     examples = [block.split("```", 1)[0] for block in manual.split("```yaml\n")[1:]]
     assert [load_mapping(written(text)).name for text in examples] == ["my_candles", "my_funding"]
+
+
+@pytest.mark.parametrize("rule", [{"value": 1}, {"by": ["venue"], "choose": {"binance": 1}}])
+def test_whole_number_is_never_a_constant(rule: dict[str, object]) -> None:
+    shipped = load_mapping("leverage_tiers").model_dump(exclude_none=True)
+    shipped["files"][0]["columns"]["tier_rank"] = rule
+    with pytest.raises(ValueError, match="column `tier_rank`: a whole number comes from a `column`"):
+        Mapping.model_validate(shipped)
 
 
 def test_every_dataset_can_be_mapped() -> None:

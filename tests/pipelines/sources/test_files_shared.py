@@ -20,7 +20,13 @@ CLOCK = FixedClock(datetime(2026, 11, 23, 12))
 @pytest.fixture(scope="module")
 def imported(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, dict[str, ImportSummary]]:
     lake = Lake(tmp_path_factory.mktemp("shared") / "lake", clock=CLOCK, code_version="1.0")
-    folders = {"multivenue": "multivenue_1h", "macro": "macro", "etf_flows": "flows", "fear_greed": "sentiment"}
+    folders = {
+        "multivenue": "multivenue_1h",
+        "macro": "macro",
+        "etf_flows": "flows",
+        "fear_greed": "sentiment",
+        "leverage_tiers": "leverage_tiers",
+    }
     return lake, {m: import_files(load_mapping(m), shared_data / f, lake, CLOCK) for m, f in folders.items()}
 
 
@@ -117,4 +123,24 @@ def test_macro_flows_and_sentiment_land_whole(imported: tuple[Lake, dict[str, Im
     assert flows.height == 671
     assert flows.filter(pl.col("flow_date_utc") == date(2026, 8, 21))["net_flow_usd"].to_list() == [68.2e6]
     assert rows_of(lake, "sentiment").height == 2931
-    assert {g.key.day for g in lake.current() if g.key.source != "multivenue"} == {date(2026, 11, 23)}
+    slow = [g for g in lake.current() if g.key.source in ("macro", "etf_flows", "fear_greed")]
+    assert {g.key.day for g in slow} == {date(2026, 11, 23)}
+
+
+def test_every_tier_of_718_contracts_lands_or_has_its_reason(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    lake, summaries = imported
+    (count,) = summaries["leverage_tiers"].files
+    # GME and CRWD have a `cum` of 0 in every tier beside rising rates: their maintenance margin would jump at each edge.
+    assert (count.rows_read, count.landed) == (5_927, 5_913)
+    assert count.quarantined == {"incomplete_ladder": 2, "maintenance_jumps": 12}
+    (generation,) = [g for g in lake.current() if g.key.dataset == "leverage_tiers"]
+    assert (generation.key.venue, generation.key.day) == ("binance", date(2026, 7, 1))
+    assert generation.quarantine_path is not None
+    refused = pl.read_parquet(generation.quarantine_path)["record_json"].str.json_path_match(
+        "$.cells.base_quote_expiry"
+    )
+    rows = rows_of(lake, "leverage_tiers")
+    symbols = {*rows["venue_symbol"], *refused}
+    assert set(refused) == {"GMEUSDT", "CRWDUSDT"}
+    assert len(symbols) == 718
+    assert symbols >= {"BTCUSDT", "BTCUSDT_260925", "BTCUSDC", "ETHBTC", "币安人生USDT", "1000SHIBUSDT"}

@@ -2,6 +2,8 @@ with expected as (
     select * from {{ ref('int_exchange_rows_expected') }}
     union all
     select * from {{ ref('int_publisher_rows_expected') }}
+    union all
+    select * from {{ ref('int_ladder_rows_expected') }}
 ),
 
 outages as (

@@ -1,0 +1,11 @@
+{#- A venue shows its margin rules as of now: due are the rows of the fullest answer of a day on which anyone asked. -#}
+select
+    dataset,
+    venue,
+    capture_date_utc as coverage_date_utc,
+    max(rows_count + quarantined_rows_count) as expected_rows_count,
+    case when max(rows_count + quarantined_rows_count) > 0 then 'venue_gap' else '' end as default_reason,
+    bool_or(is_synthetic) as is_synthetic
+from {{ ref('stg_lake__manifest') }}
+where dataset = 'leverage_tiers'
+group by dataset, venue, capture_date_utc
