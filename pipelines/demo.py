@@ -22,7 +22,7 @@ from pipelines.settings import Settings
 CRASH_DAY = date(2026, 3, 10)
 HISTORY_DAYS = 32
 SEED = 7
-FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"))
+FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"), ("leverage_tiers", "leverage_tiers"))
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def run_demo(
 
 
 def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:
-    """Write the world's macro, flow and sentiment figures as files and import them as a user would."""
+    """Write the world's macro, flow and sentiment figures and leverage tiers as files and import them as a user would."""
     from pipelines.resources import lake_of  # noqa: PLC0415
     from pipelines.sources.files import import_files, load_mapping  # noqa: PLC0415
 

@@ -1,12 +1,14 @@
-"""Synthetic files of the slow feeds: macro series, ETF net flows, fear and greed, in the layout of their publishers.
+"""Synthetic files of the slow feeds: macro series, ETF net flows, fear and greed, leverage tiers, in their usual layouts.
 
 Belongs here: what the files say and how they are laid out. Does not: their import (``pipelines/sources``).
 Layouts: FRED's ``fredgraph.csv`` as kept by most collections (``date,value``, a blank where the market was closed), the
-daily spot BTC ETF table (``Datetime,ETF Net Flow (USD mn)``, newest first), alternative.me's index (``date,fng``).
+daily spot BTC ETF table (``Datetime,ETF Net Flow (USD mn)``, newest first), alternative.me's index (``date,fng``), tiers
+as ccxt's ``fetch_leverage_tiers`` returns them (Binance shows them to signed requests only; the sandbox has no such endpoint).
 """
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sandbox.profiles import stream
+from pipelines.sandbox.profiles import profiles_of, stream
+from pipelines.sandbox.traders import LEVERAGES
 
 if TYPE_CHECKING:
     from pipelines.sandbox.world import World
@@ -24,12 +27,17 @@ FEED_WARM_DAYS = 60
 # Fixed-date US market holidays, month and day: enough for blanks, not a calendar.
 HOLIDAYS = {(1, 1), (1, 19), (6, 19), (7, 4), (9, 1), (10, 13), (11, 11), (11, 27), (12, 25)}
 
+# How Binance writes that a tier has no cap.
+NO_CAP = 2**63 - 1
+
 # Start level and daily step of each daily series, in its own unit (percent, index points).
 DAILY_SERIES: dict[str, tuple[float, float]] = {"DGS2": (3.60, 0.035), "DGS10": (4.15, 0.040)}
 
 
 def write_feeds(world: World, folder: Path) -> None:
-    """Write ``macro/``, ``flows/`` and ``sentiment/`` below a folder, from 60 days before the world to its last day.
+    """Write ``macro/``, ``flows/``, ``sentiment/`` and ``leverage_tiers/`` below a folder.
+
+    Series run from 60 days before the world to its last day; the tiers are those of its first day.
 
     Parameters
     ----------
@@ -45,6 +53,7 @@ def write_feeds(world: World, folder: Path) -> None:
         **_macro(world.seed, days, moves),
         "flows/btc_spot_etf_net_flow.csv": _etf_flows(world.seed, days, moves),
         "sentiment/fear_greed.csv": _fear_greed(world.seed, days, moves),
+        f"leverage_tiers/binance_usdm_{world.first_day}.json": [json.dumps(_tiers(world))],
     }
     for name, lines in texts.items():
         path = folder / name
@@ -93,3 +102,22 @@ def _fear_greed(seed: int, days: list[date], moves: NDArray[np.float64]) -> list
         mood = min(95.0, max(5.0, mood))
         lines.append(f"{day},{round(mood)}")
     return lines
+
+
+def _tiers(world: World) -> dict[str, list[dict[str, object]]]:
+    """Return one tier per contract: in this world a position of any size has the profile's maintenance rate."""
+    ladders: dict[str, list[dict[str, object]]] = {}
+    for profile in profiles_of(world.assets):
+        symbol = f"{profile.asset}/USDT:USDT"
+        tier = {
+            "tier": 1.0,
+            "symbol": symbol,
+            "currency": "USDT",
+            "minNotional": 0.0,
+            "maxNotional": float(NO_CAP),
+            "maintenanceMarginRate": profile.maintenance_margin_frac,
+            "maxLeverage": float(LEVERAGES.max()),
+            "info": {"bracket": 1, "notionalFloor": 0, "notionalCap": NO_CAP, "cum": 0.0},
+        }
+        ladders[symbol] = [tier]
+    return ladders

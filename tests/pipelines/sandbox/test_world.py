@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from pipelines.clock import FixedClock
+from pipelines.lake.store import Lake
+from pipelines.sandbox.profiles import profiles_of
 from pipelines.sandbox.world import World
+from pipelines.sources.files import import_files, load_mapping
 
 pytestmark = pytest.mark.fast
 
@@ -231,8 +236,25 @@ def test_feeds_have_their_publishers_layout(world: World, tmp_path: Path) -> Non
     assert all(0 <= int(v) <= 100 for _, v in mood[1:])
 
 
+def test_tiers_import_as_the_rates_that_the_traders_have(world: World, tmp_path: Path) -> None:
+    clock = FixedClock(datetime.combine(FIRST, time()) + timedelta(days=DAYS))
+    lake = Lake(tmp_path / "lake", clock=clock, code_version="1.0")
+    world.write_files(tmp_path)
+    summary = import_files(load_mapping("leverage_tiers"), tmp_path / "leverage_tiers", lake, clock, is_synthetic=True)
+    assert (summary.landed, summary.quarantined_rows) == (len(world.assets), 0)
+    (generation,) = lake.current()
+    assert (generation.key.day, generation.is_synthetic) == (FIRST, True)
+    assert generation.path is not None
+    rows = pl.read_parquet(generation.path)
+    rates = dict(rows.select("venue_symbol", "maintenance_margin_rate_frac").rows())
+    assert rates == {p.symbol: p.maintenance_margin_frac for p in profiles_of(world.assets)}
+    assert rows["max_leverage_x"].unique().to_list() == [max(world.traders(a).leverage_x.max() for a in world.assets)]
+
+
 def test_feeds_are_the_same_bytes_again(world: World, tmp_path: Path) -> None:
     for name in ("a", "b"):
         World(7, FIRST, DAYS, crash_day=CRASH).write_files(tmp_path / name)
-    for path in (tmp_path / "a").rglob("*.csv"):
+    files = [p for p in (tmp_path / "a").rglob("*") if p.is_file()]
+    assert len(files) == 7
+    for path in files:
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
