@@ -27,6 +27,7 @@ from assets.cascade.liquidation import (
     binance_linear,
     hyperliquid,
     linear_bankruptcy,
+    maintenance_margin,
     okx_linear,
     tiers_with_cum,
 )
@@ -76,7 +77,11 @@ def test_okx_steps_down_two_tiers_from_the_third_on() -> None:
     )
     assert ladder.tier.tolist() == [4, 2, 0]
     assert ladder.quantity_lots.tolist() == [15, 20, 10]
-    assert ladder.trigger_quote[0] == okx_linear(1, 100.0, 45.0, 450.0, 0.025, 0.0005)
+    first = float(ladder.trigger_quote[0])
+    assert first == okx_linear(1, 100.0, 45.0, 450.0, 0.025, 0.0005)
+    # Loss and fee of the 15 come out of the margin of the rest.
+    margin = 450.0 + (first - 100.0) * 15 - 0.0005 * first * 15
+    assert ladder.trigger_quote[1] == pytest.approx(float(okx_linear(1, 100.0, 30.0, margin, 0.015, 0.0005)), rel=1e-12)
 
 
 @pytest.mark.fast
@@ -225,6 +230,22 @@ def test_rungs_are_lawful_fuel_and_lose_no_lot(trial_count: Callable[..., int]) 
             assert (p.direction[ladder.position] * (ladder.trigger_quote - ladder.bankruptcy_quote) > 0).all()
 
     holds()
+
+
+@pytest.mark.fast
+def test_a_price_on_the_edge_itself_ends_too() -> None:
+    # Margins that put the first price where two tiers meet: rounding says now the one, now the other, and a cut to the cap
+    # may come out as no lot.
+    rng = np.random.default_rng(0)
+    d, lots, edge = rng.choice((-1.0, 1.0), 2_000), rng.integers(1, 5_000, 2_000), rng.choice((3e5, 8e5), 2_000)
+    price = edge / (lots * 0.001)
+    entry = price * (1 + d * rng.uniform(0.001, 0.3, 2_000))
+    margin = maintenance_margin(TIERS, edge) - d * lots * 0.001 * (price - entry)
+    ladder = tier_ladder(Positions(d, entry, lots, margin), TIERS, lot_base=0.001)
+    assert (ladder.quantity_lots > 0).all()
+    assert ladder.quantity_lots.sum() + ladder.kept_lots.sum() == lots.sum()
+    for i in range(2_000):
+        retell(Positions(d, entry, lots, margin), i, ladder, TIERS, 0.001, 0.0, "notional")
 
 
 @pytest.mark.fast
