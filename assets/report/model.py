@@ -229,7 +229,8 @@ class Stress:
     """The stress section.
 
     `pass_through_x` is the assumption behind every number: the mark follows the book with this pass-through.
-    `summary_shock_frac` is the shock of the overview table; None without replays.
+    `summary_shock_frac` is the shock of the overview table; None without replays. `draws_count` is the least number of draws
+    behind a row's quantiles.
     """
 
     origin: Origin
@@ -239,6 +240,8 @@ class Stress:
     fuel_priors: tuple[str, ...]
     depth_origins: tuple[str, ...]
     depth_priors: tuple[str, ...]
+    draw_laws: tuple[str, ...]
+    draws_count: int | None
     assets: tuple[StressAsset, ...]
 
 

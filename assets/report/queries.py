@@ -93,7 +93,9 @@ SCENARIOS = """
     select asset, position_side, setting, shock_kind, depth_survival_frac, impact_exponent_x, sold_share_frac, fuel_origin,
         fuel_prior, depth_origin, depth_prior, reference_price_quote, fuel_open_interest_usd, fuel_venues, fuel_weight_frac,
         depth_100bps_usd, shock_frac, sim_trough_price_quote, sim_move_frac, sim_amplification_x, sim_forced_notional_usd,
-        sim_forced_frac, sim_slippage_usd, sim_shortfall_usd, sim_rounds_count, is_exhausted, is_synthetic
+        sim_forced_frac, sim_slippage_usd, sim_shortfall_usd, sim_rounds_count, is_exhausted, draw_law, draws_count,
+        sim_move_p05_frac, sim_move_p50_frac, sim_move_p95_frac, sim_forced_notional_p05_usd, sim_forced_notional_p50_usd,
+        sim_forced_notional_p95_usd, sim_exhausted_frac, is_synthetic
     from marts.fct_stress_scenarios_daily
     where scenario_date_utc = ?
     order by asset, position_side, setting, shock_frac
@@ -103,7 +105,9 @@ CRITICAL = """
     select asset, position_side, setting, shock_kind, depth_survival_frac, impact_exponent_x, sold_share_frac, fuel_origin,
         fuel_prior, depth_origin, depth_prior, reference_price_quote, fuel_open_interest_usd, fuel_venues, fuel_weight_frac,
         depth_100bps_usd, sim_soft_shock_frac, is_soft_censored, sim_jump_shock_frac, is_jump_censored, grid_max_shock_frac,
-        sim_max_branching_x, is_synthetic
+        sim_max_branching_x, draw_law, draws_count, sim_soft_shock_p05_frac, sim_soft_shock_p50_frac, sim_soft_shock_p95_frac,
+        sim_soft_censored_frac, sim_jump_shock_p05_frac, sim_jump_shock_p50_frac, sim_jump_shock_p95_frac,
+        sim_jump_censored_frac, is_synthetic
     from marts.fct_critical_shocks_daily
     where scenario_date_utc = ?
     order by asset, position_side, setting

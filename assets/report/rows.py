@@ -183,6 +183,13 @@ class StressRow:
     sim_shortfall_usd: Decimal
     sim_rounds_count: int
     is_exhausted: bool
+    sim_move_p05_frac: float
+    sim_move_p50_frac: float
+    sim_move_p95_frac: float
+    sim_forced_notional_p05_usd: Decimal
+    sim_forced_notional_p50_usd: Decimal
+    sim_forced_notional_p95_usd: Decimal
+    sim_exhausted_frac: float
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,14 @@ class CriticalShock:
     is_jump_censored: bool
     grid_max_shock_frac: float
     sim_max_branching_x: float
+    sim_soft_shock_p05_frac: float | None
+    sim_soft_shock_p50_frac: float | None
+    sim_soft_shock_p95_frac: float | None
+    sim_soft_censored_frac: float
+    sim_jump_shock_p05_frac: float | None
+    sim_jump_shock_p50_frac: float | None
+    sim_jump_shock_p95_frac: float | None
+    sim_jump_censored_frac: float
     previous_sim_soft_shock_frac: float | None
     previous_is_soft_censored: bool | None
 

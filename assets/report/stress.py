@@ -25,6 +25,7 @@ SUMMARY_SHOCK_FRAC = 0.10
 
 _ASSUMED = tuple(f.name for f in fields(StressSetting) if f.name not in ("rows", "critical"))
 _REPLAYED = tuple(f.name for f in fields(StressRow))
+_SEARCHED = tuple(f.name for f in fields(CriticalShock) if not f.name.startswith("previous_"))
 _SIDES = {"long": 0, "short": 1}
 
 Key = tuple[str, str, str]
@@ -59,6 +60,8 @@ def build_stress(view: DayView) -> Stress:
         fuel_priors=_names(used, "fuel_prior"),
         depth_origins=_names(used, "depth_origin"),
         depth_priors=_names(used, "depth_prior"),
+        draw_laws=_names(used, "draw_law"),
+        draws_count=min((row["draws_count"] for row in used), default=None),
         assets=assets,
     )
 
@@ -91,12 +94,7 @@ def _setting(
 
 def _critical(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> CriticalShock:
     return CriticalShock(
-        sim_soft_shock_frac=row["sim_soft_shock_frac"],
-        is_soft_censored=row["is_soft_censored"],
-        sim_jump_shock_frac=row["sim_jump_shock_frac"],
-        is_jump_censored=row["is_jump_censored"],
-        grid_max_shock_frac=row["grid_max_shock_frac"],
-        sim_max_branching_x=row["sim_max_branching_x"],
+        **{name: row[name] for name in _SEARCHED},
         previous_sim_soft_shock_frac=before["sim_soft_shock_frac"] if before else None,
         previous_is_soft_censored=before["is_soft_censored"] if before else None,
     )

@@ -6,7 +6,7 @@ The order of columns is the order in the mart; `nullable` names what may be miss
 from __future__ import annotations
 
 from quality.fields.dictionary import fields
-from quality.schemas.sim import CRITICAL_SHOCKS, STRESS_SCENARIOS
+from quality.schemas.sim import BRANCHING_PROFILES, CRITICAL_SHOCKS, REPLAYS, STRESS_SCENARIOS
 from quality.tables import Table
 
 
@@ -167,6 +167,23 @@ _MARTS = (
         fields=CRITICAL_SHOCKS.fields,
         nullable=CRITICAL_SHOCKS.nullable,
     ),
+    Table(
+        "marts",
+        "fct_branching_profiles_daily",
+        "Where a fall feeds itself: the branching ratio along the move. One row per asset, day, position side, setting of a sell "
+        "shock and window of the move.",
+        grain=BRANCHING_PROFILES.grain,
+        fields=BRANCHING_PROFILES.fields,
+        nullable=BRANCHING_PROFILES.nullable,
+    ),
+    Table(
+        "marts",
+        "fct_replays",
+        "Falls and squeezes replayed hour by hour, with and without feedback. One row per asset, day, variant and hour.",
+        grain=REPLAYS.grain,
+        fields=REPLAYS.fields,
+        nullable=REPLAYS.nullable,
+    ),
 )
 
 MARTS: dict[str, Table] = {t.name: t for t in _MARTS}
@@ -192,4 +209,6 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_source_disagreements_daily": "coverage_date_utc",
     "fct_stress_scenarios_daily": "scenario_date_utc",
     "fct_critical_shocks_daily": "scenario_date_utc",
+    "fct_branching_profiles_daily": "scenario_date_utc",
+    "fct_replays": "replay_date_utc",
 }

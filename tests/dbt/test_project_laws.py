@@ -69,7 +69,12 @@ def test_models_look_back_and_never_ahead(models: dict[str, dict[str, Any]]) -> 
 
 def test_first_pass_needs_nothing_of_the_second(models: dict[str, dict[str, Any]]) -> None:
     second = {n for n, m in models.items() if "second_pass" in m["tags"]}
-    assert second == {"fct_stress_scenarios_daily", "fct_critical_shocks_daily"}
+    assert second == {
+        "fct_stress_scenarios_daily",
+        "fct_critical_shocks_daily",
+        "fct_branching_profiles_daily",
+        "fct_replays",
+    }
     for name in set(models) - second:
         assert not second & {node.split(".")[2] for node in models[name]["depends_on"]["nodes"]}
 

@@ -16,7 +16,14 @@ from raw_world import FIRST_DAY, RawWorld
 
 from quality.schemas.marts import MARTS
 
-FIRST_PASS = sorted(n for n, t in MARTS.items() if n not in {"fct_stress_scenarios_daily", "fct_critical_shocks_daily"})
+# Mart of each sim table.
+SECOND_PASS = {
+    "stress_scenarios": "fct_stress_scenarios_daily",
+    "critical_shocks": "fct_critical_shocks_daily",
+    "branching_profiles": "fct_branching_profiles_daily",
+    "replays": "fct_replays",
+}
+FIRST_PASS = sorted(set(MARTS) - set(SECOND_PASS.values()))
 
 
 def _day(index: int) -> date:
@@ -304,15 +311,20 @@ def test_the_second_pass_shows_what_the_cascade_wrote(
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(warehouse.path.read_bytes())
     with duckdb.connect(str(path)) as con:
-        for name in ("stress_scenarios", "critical_shocks"):
-            table = MARTS[f"fct_{name}_daily"]
-            values = {"DATE": "date '2025-09-30'", "VARCHAR": "'x'", "BOOLEAN": "false"}
+        for name, mart in SECOND_PASS.items():
+            table = MARTS[mart]
+            values = {
+                "DATE": "date '2025-09-30'",
+                "TIMESTAMP": "timestamp '2025-09-30 01:00:00'",
+                "VARCHAR": "'x'",
+                "BOOLEAN": "false",
+            }
             con.execute(f"insert into sim.{name} select {', '.join(values.get(f.sql_type, '1') for f in table.fields)}")
     result = run_dbt(path, 2, "build", "--select", "tag:second_pass")
     assert result.success, result.exception
     with duckdb.connect(str(path), read_only=True) as con:
-        for name in ("stress_scenarios", "critical_shocks"):
+        for name, mart in SECOND_PASS.items():
             assert (
-                con.execute(f"select * from marts.fct_{name}_daily").fetchall()
+                con.execute(f"select * from marts.{mart}").fetchall()
                 == con.execute(f"select * from sim.{name}").fetchall()
             )

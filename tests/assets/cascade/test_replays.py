@@ -69,7 +69,9 @@ def test_a_squeeze_is_an_event_of_shorts(build_marts: Build, world: Rows) -> Non
     assert driven["sim_forced_short_base"].sum() > 0
 
 
-def test_a_path_forces_longs_on_the_way_down_and_a_leverage_cap_spares_them_at_first(build_marts: Build, world: Rows) -> None:
+def test_a_path_forces_longs_on_the_way_down_and_a_leverage_cap_spares_them_at_first(
+    build_marts: Build, world: Rows
+) -> None:
     found = _replays(build_marts(_next_day(world, {"BTC": FALL})))
     early = found.filter(pl.col("interval_start_utc") < datetime(2025, 10, 10, 2))  # a fall of 3 %
     forced = dict(early.group_by("variant").agg(pl.col("sim_forced_long_base").cast(pl.Float64).sum()).iter_rows())
@@ -109,5 +111,6 @@ def test_the_day_before_must_have_a_state(build_marts: Build, world: Rows) -> No
 @pytest.mark.parametrize("mart", ["fct_prices_hourly", "fct_open_interest_hourly"])
 def test_one_synthetic_input_makes_a_replay_synthetic(build_marts: Build, world: Rows, mart: str) -> None:
     _next_day(world, {"BTC": FALL})
-    [r for r in world[mart] if r["asset"] == "BTC"][-1]["is_synthetic"] = True
+    for row in world[mart]:
+        row["is_synthetic"] = row["asset"] == "BTC"
     assert _replays(build_marts(world))["is_synthetic"].all()

@@ -179,7 +179,8 @@ def _stress(world: World, names: tuple[str, ...], synthetic: bool) -> None:
                     "fuel_origin": "estimated", "fuel_prior": "tier_prior_v1", "depth_origin": "prior",
                     "depth_prior": "depth_prior_oi_v1", "reference_price_quote": Decimal(100),
                     "fuel_open_interest_usd": Decimal(2_000_000_000), "fuel_venues": "hyperliquid",
-                    "fuel_weight_frac": 0.45, "depth_100bps_usd": Decimal(8_000_000), "is_synthetic": synthetic,
+                    "fuel_weight_frac": 0.45, "depth_100bps_usd": Decimal(8_000_000), "draw_law": "draw_law_v1",
+                    "draws_count": 1_000, "is_synthetic": synthetic,
                 }  # fmt: skip
                 for shock in (0.05, 0.1, 0.3):
                     move = shock * (1.5 / survival)
@@ -188,13 +189,17 @@ def _stress(world: World, names: tuple[str, ...], synthetic: bool) -> None:
                         sim_amplification_x=move / shock + k / 10, sim_trough_price_quote=Decimal(88),
                         sim_forced_notional_usd=Decimal(123_456_789), sim_forced_frac=0.06,
                         sim_shortfall_usd=Decimal(0), sim_slippage_usd=Decimal(5), is_exhausted=survival < 1 and shock == 0.3,
+                        sim_move_p05_frac=0.9 * move, sim_move_p50_frac=move, sim_move_p95_frac=1.2 * move,
+                        sim_forced_notional_p05_usd=Decimal(60_000_000), sim_forced_notional_p50_usd=Decimal(120_000_000),
+                        sim_forced_notional_p95_usd=Decimal(370_000_000), sim_exhausted_frac=0.02,
                         **common,
                     )  # fmt: skip
                 for day, value in ((DAY, soft), (DAY - timedelta(days=1), soft and soft + 0.01)):
                     world.add(
                         "fct_critical_shocks_daily", scenario_date_utc=day, sim_soft_shock_frac=value,
                         is_soft_censored=value is None, is_jump_censored=True, grid_max_shock_frac=0.5,
-                        sim_max_branching_x=1.6, **common,
+                        sim_max_branching_x=1.6, sim_soft_shock_p05_frac=None if value is None else value / 2,
+                        sim_soft_censored_frac=1.0 if value is None else 0.4, sim_jump_censored_frac=1.0, **common,
                     )  # fmt: skip
 
 
