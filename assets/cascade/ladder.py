@@ -10,10 +10,11 @@ rest can no longer fail keeps it (`Ladder.kept_lots`).
 
 References
 ----------
-docs/cascade.md, section 4. Binance: "Liquidation Protocols" of its futures help pages (reduces the margin tier step by
-step). OKX: "Forced Partial Liquidation" (tier 3 and above: two tiers down per step; tiers 1 and 2: all at once). Bybit:
-"Liquidation process" (steps down its risk limits, as Binance here). Hyperliquid documentation: "Liquidations" (partial
-liquidations and their cooldown).
+docs/cascade.md, section 4. Binance: "Liquidation Protocols" (a position is first reduced and only then closed whole); that a
+step is one tier is this project's reading, the page names no size. OKX: "Forced Partial or Full Liquidation" (tier 3 and
+above: two tiers down per step, an older edition down to tier 1 at once; tiers 1 and 2: all at once). Bybit: "Liquidation
+process" (an order for the excess over a lower risk limit, as Binance here). Hyperliquid documentation: "Liquidations"
+(partial liquidations and their cooldown).
 """
 
 from __future__ import annotations

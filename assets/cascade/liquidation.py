@@ -13,8 +13,8 @@ References
 ----------
 docs/cascade.md, section 4. Binance: "How to Calculate Liquidation Price of USDⓈ-M Futures Contracts" and "... of COIN-M
 Futures Contracts", "Leverage and Margin of USDⓈ-M Futures". Bybit: "Liquidation Price (USDT Contract)" (isolated, legacy),
-"Liquidation Price Calculation under Isolated Mode (Unified Trading Account)". OKX: "Maintenance margin ratio" and "Position
-tiers" of its help centre, isolated margin. Hyperliquid documentation: "Liquidations", "Margin tiers".
+"Liquidation Price Calculation under Isolated Mode (Unified Trading Account)". OKX: "Tiered
+maintenance margin ratio rules" (isolated margin) and "Position tiers". Hyperliquid documentation: "Liquidations", "Margin tiers".
 """
 
 from __future__ import annotations
