@@ -317,8 +317,8 @@ _STRESS = {
         "W 为深度存留率；W = 1 始终与变薄的盘口并列。抛售：冲击本身吃掉盘口。消息：报价移动，盘口挂在新价格上。",
     ),
     "stress.draws": _w(
-        "Small figures: 5 to 95 % of {draws_count} draws over leverage, entries and depth ({draw_law}). They bound what was varied and no more.",
-        "小字：对杠杆、开仓价与深度的 {draws_count} 次抽样（{draw_law}）的 5% 至 95% 区间。它只覆盖被抽样的因素。",
+        "Small figures: 5 to 95 % of {draws_count} draws over leverage, entries and depth ({draw_law}). They bound what was varied and no more. None in: share of draws without a critical shock up to the end of the search.",
+        "小字：对杠杆、开仓价与深度的 {draws_count} 次抽样（{draw_law}）的 5% 至 95% 区间。它只覆盖被抽样的因素。“无”后的比例：搜索范围内没有临界冲击的抽样占比。",
     ),
     "stress.range_move": _w("{sim_move_p05_frac} to {sim_move_p95_frac}", "{sim_move_p05_frac} 至 {sim_move_p95_frac}"),
     "stress.range_forced": _w(
@@ -330,19 +330,19 @@ _STRESS = {
         "{sim_soft_shock_p05_frac} 至 {sim_soft_shock_p95_frac}",
     ),
     "stress.range_soft_open": _w(
-        "from {sim_soft_shock_p05_frac}; none in {sim_soft_censored_frac} of draws",
+        "from {sim_soft_shock_p05_frac}; none in {sim_soft_censored_frac}",
         "自 {sim_soft_shock_p05_frac} 起；{sim_soft_censored_frac} 的抽样中无",
     ),
-    "stress.range_soft_none": _w("none in {sim_soft_censored_frac} of draws", "{sim_soft_censored_frac} 的抽样中无"),
+    "stress.range_soft_none": _w("none in {sim_soft_censored_frac}", "{sim_soft_censored_frac} 的抽样中无"),
     "stress.range_jump": _w(
         "{sim_jump_shock_p05_frac} to {sim_jump_shock_p95_frac}",
         "{sim_jump_shock_p05_frac} 至 {sim_jump_shock_p95_frac}",
     ),
     "stress.range_jump_open": _w(
-        "from {sim_jump_shock_p05_frac}; none in {sim_jump_censored_frac} of draws",
+        "from {sim_jump_shock_p05_frac}; none in {sim_jump_censored_frac}",
         "自 {sim_jump_shock_p05_frac} 起；{sim_jump_censored_frac} 的抽样中无",
     ),
-    "stress.range_jump_none": _w("none in {sim_jump_censored_frac} of draws", "{sim_jump_censored_frac} 的抽样中无"),
+    "stress.range_jump_none": _w("none in {sim_jump_censored_frac}", "{sim_jump_censored_frac} 的抽样中无"),
     "stress.overview": _w("A push of {summary_shock_frac}: where it ends", "{summary_shock_frac} 冲击的终点"),
     "stress.critical": _w("Critical shocks", "临界冲击"),
     "stress.read_critical": _w(
