@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_HOME ?= .lowtide/demo
 DEV_HOME ?= .lowtide/home
 
-.PHONY: demo test test-full check bench dev lock setup clean
+.PHONY: demo test test-full lanes check bench dev lock setup clean
 
 $(VENV)/.locked: requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found on the PATH" >&2; exit 1; }
@@ -28,6 +28,14 @@ test: setup
 test-full: setup
 	LOWTIDE_TRIALS=full $(BIN)/python -m pytest -n 2 --dist loadfile --timeout=7200
 	@cat build/trials.txt
+	$(MAKE) lanes
+
+# The kernels compiled, interpreted, and compiled with bounds checks; each lane has a cache of its own.
+lanes: setup
+	NUMBA_CACHE_DIR=$(abspath build/lanes/compiled) $(BIN)/python -m pytest -n 2 --dist loadfile -q tests/assets/cascade
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q --timeout=7200 tests/assets/cascade
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath build/lanes/bounds) $(BIN)/python -m pytest -n 2 --dist loadfile -q \
+		tests/assets/cascade
 
 check: setup
 	$(BIN)/ruff check .
@@ -39,9 +47,7 @@ check: setup
 	$(BIN)/python -m pytest -m fast -q
 
 bench: setup
-	$(BIN)/python tests/benchmarks/bench_cascade.py
-	$(BIN)/python tests/benchmarks/bench_accounts.py
-	$(BIN)/python tests/benchmarks/bench_dynamic.py
+	$(BIN)/python tests/benchmarks/run.py
 
 dev: setup
 	LOWTIDE_HOME=$(abspath $(DEV_HOME)) $(BIN)/python -c "from pipelines.home import open_home; \
