@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from assets.cascade.lattice import (
     Book,
@@ -177,9 +177,12 @@ def prepare_grid(
     Raises
     ------
     ValueError
-        Where an argument is unlawful; names the field and the first offending index.
+        Where an argument is unlawful, naming the field and the first offending index, or the draws do not fit into memory.
     """
-    check_scenario(0, Scenario(0.01, "sell", side, sold_share_frac=sold_share_frac))
+    _check_setting(Scenario(0.01, "sell", side, sold_share_frac=sold_share_frac))
+    # What is copied or computed per draw below, and the profiles before and after they are turned.
+    figures = 5 * np.size(fuel.part_lots) + 3 * np.size(fuel.profile_frac) + 4 * np.size(book.depth_survival_frac)
+    check_memory("part_lots", 8 * figures, "fewer draws, parts or buckets")
     lots = np.asarray(book.cumulative_lots)
     if lots.ndim != 2 or lots.shape[0] == 0:
         raise ValueError(f"cumulative_lots: expected [n_books, n_rows] with a book or more, got shape {lots.shape}")
@@ -271,8 +274,7 @@ def replay_grid(
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
     lattice = grid.lattice
-    shocks_frac = check_shocks(shock_frac, grid.side)
-    check_scenario(0, Scenario(0.01, shock_kind, grid.side))
+    shocks_frac = _checked_shocks(grid, shock_frac, shock_kind)
     if not (math.isfinite(money_unit_ticklots) and money_unit_ticklots > 0):
         raise ValueError(f"money_unit_ticklots = {money_unit_ticklots}: a unit is finite and above 0")
     shocks, states = shock_table(lattice, shocks_frac, shock_kind == "sell", 1.0)
@@ -293,7 +295,8 @@ def replay_grid(
         (*cells, n_parts, kernel.BINS) if with_parts else (0, 0, 0, 0),
     ]
     pieces = _pieces(grid.n_draws, threads)
-    _check_memory("counts", 8 * len(pieces) * sum(math.prod(shape) for shape in shapes))
+    needed_bytes = 8 * len(pieces) * sum(math.prod(shape) for shape in shapes)
+    check_memory("counts", needed_bytes, "fewer shocks, liquidities, parts or threads")
 
     def count(draws: slice) -> list[I64]:
         counted = [np.zeros(shape, dtype=np.int64) for shape in shapes]
@@ -357,11 +360,13 @@ def critical_shocks(
     """
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
-    if open_interest_lots <= 0:
-        raise ValueError(f"open_interest_lots = {open_interest_lots}: a share needs an open interest above 0")
+    if not 0 < open_interest_lots < math.inf:
+        raise ValueError(f"open_interest_lots = {open_interest_lots}: a share needs a finite open interest above 0")
+    for name, limit in vars(rule).items():
+        if not 0 <= limit < math.inf:
+            raise ValueError(f"rule.{name} = {limit}: a limit is finite and at least 0")
     lattice = grid.lattice
-    shocks_frac = check_shocks(shock_frac, grid.side)
-    check_scenario(0, Scenario(0.01, shock_kind, grid.side))
+    shocks_frac = _checked_shocks(grid, shock_frac, shock_kind)
     shocks, states = shock_table(lattice, shocks_frac, shock_kind == "sell", 1.0)
     floors = floor_marks(lattice, shocks)
     limits = np.array(
@@ -399,17 +404,21 @@ def branching_profile(grid: Grid, move_frac: npt.ArrayLike) -> F64:
     Raises
     ------
     ValueError
-        Where a move is not finite, below 0, or not above the one before.
+        Where a move is not finite, below 0, or not above the one before, or the ratios do not fit into memory.
     """
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
     moves = np.array(move_frac, dtype=np.float64)
+    if moves.ndim != 1:
+        raise ValueError(f"move_frac: expected one dimension, got {moves.ndim}")
     refuse("move_frac", ~(np.isfinite(moves) & (moves >= 0)), moves, "a move is finite and at least 0")
     refuse("move_frac", np.diff(moves, prepend=-1.0) <= 0, moves, "moves must grow")
     lattice = grid.lattice
     marks = lattice.mark * (1.0 - lattice.direction * moves)
     rows = np.searchsorted(-(lattice.mark * lattice.relative_price), -marks, side="right")
-    branching = np.empty((grid.n_draws, grid.survivals.shape[1], max(0, moves.size - 1)))
+    shape = (grid.n_draws, grid.survivals.shape[1], max(0, moves.size - 1))
+    check_memory("branching", 8 * math.prod(shape), "fewer draws, liquidities or moves")
+    branching = np.empty(shape)
     profiles, profile_index, part_lots, share, _, lots, book_index, survivals = _drawn(grid, slice(None))
     kernel.fill_branching(
         profiles,
@@ -477,6 +486,31 @@ def refuse_any(field: str, is_bad: npt.NDArray[np.bool_], values: npt.NDArray, w
         raise ValueError(f"{field}[{', '.join(map(str, at))}] = {values[at]}: {why}")
 
 
+def check_memory(field: str, needed_bytes: int, remedy: str) -> None:
+    """Raise ValueError where more bytes are needed than are free; `remedy` is what to ask for instead."""
+    free_bytes = psutil.virtual_memory().available
+    if needed_bytes > free_bytes:
+        raise ValueError(
+            f"{field}: {needed_bytes / 2**30:,.1f} GiB are needed and {free_bytes / 2**30:,.1f} GiB are free; "
+            f"ask for {remedy}"
+        )
+
+
+def _check_setting(scenario: Scenario) -> None:
+    try:
+        check_scenario(0, scenario)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("scenarios[0].")) from None
+
+
+def _checked_shocks(grid: Grid, shock_frac: npt.ArrayLike, shock_kind: ShockKind) -> F64:
+    shocks_frac = check_shocks(shock_frac, grid.side)
+    if shocks_frac.size == 0:
+        raise ValueError("shocks_frac: there is no shock")
+    _check_setting(Scenario(0.01, shock_kind, grid.side))
+    return shocks_frac
+
+
 def _index(field: str, values: npt.ArrayLike, n_draws: int, n_choices: int) -> I64:
     index = np.array(values)
     if index.shape != (n_draws,):
@@ -491,7 +525,9 @@ def _named_book(h: int, mark_ticks: float, book: Book, fuel: Fuel, side: Positio
     try:
         return prepare(mark_ticks, book, fuel, side)
     except ValueError as error:
-        raise ValueError(f"book {h}: {error}") from None
+        # All but the lots is the same in every book.
+        book_name = f"book {h}: " if str(error).startswith("cumulative_lots") else ""
+        raise ValueError(f"{book_name}{error}") from None
 
 
 def _reached(lattice: Lattice, marks: F64) -> I64:
@@ -526,15 +562,6 @@ def _run(work: Callable[[slice], Any], pieces: list[slice]) -> list[Any]:
         return [work(pieces[0])]
     with ThreadPoolExecutor(len(pieces)) as pool:
         return list(pool.map(work, pieces))
-
-
-def _check_memory(field: str, needed_bytes: int) -> None:
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    if needed_bytes > available:
-        raise ValueError(
-            f"{field}: {needed_bytes / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free; "
-            "ask for fewer shocks, liquidities, parts or threads"
-        )
 
 
 def _nearest_rank(counts: I64, p: float) -> I64:

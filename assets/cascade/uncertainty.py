@@ -22,6 +22,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from assets.cascade.grid import check_memory
 from assets.cascade.params import NORMAL_SLICES, DrawLaw, Setting, TierPrior
 
 F64 = npt.NDArray[np.float64]
@@ -64,14 +65,16 @@ def draw(law: DrawLaw, day: date, asset: str, n_draws: int, *, n_tiers: int, n_w
     Raises
     ------
     ValueError
-        Where `n_draws` is below 1.
+        Where `n_draws` is below 1, or the draws do not fit into memory.
     """
     if n_draws < 1:
         raise ValueError(f"draws = {n_draws}: at least one")
+    figures = -(-(_SURVIVAL + 1 + n_tiers) // _PER_COUNTER) * _PER_COUNTER
+    # The figures, and six copies of the part sizes in the largest moment between here and the counts of the grid.
+    check_memory(f"draws = {n_draws}", 8 * n_draws * (figures + 6 * n_tiers), "fewer draws")
     key = hashlib.sha256(f"{law.name}|{day.isoformat()}|{asset}".encode()).digest()
-    counters = -(-(_SURVIVAL + 1 + n_tiers) // _PER_COUNTER)
     generator = np.random.Generator(np.random.Philox(key=np.frombuffer(key[:16], dtype=np.uint64)))
-    u = generator.random((n_draws, counters * _PER_COUNTER))
+    u = generator.random((n_draws, figures))
     tiers = u[:, _SURVIVAL + 1 : _SURVIVAL + 1 + n_tiers]
     common = _around_one(u[:, _COMMON], law.weight_low_x, law.weight_high_x)
     return Draws(
