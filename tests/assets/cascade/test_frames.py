@@ -8,12 +8,22 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from assets.cascade import frames
-from assets.cascade.params import DEPTH_PRIOR, REPORTED_SHOCKS_FRAC, SCALED_DEPTH_NAME, SETTINGS, TIER_PRIOR
+from assets.cascade.market_side import MarketSide
+from assets.cascade.params import (
+    DEPTH_PRIOR,
+    REPORTED_SHOCKS_FRAC,
+    SCALED_DEPTH_NAME,
+    SETTINGS,
+    TIER_PRIOR,
+    asked_settings,
+)
+from assets.cascade.simulate import Scenario, replay_static
 from quality.schemas.sim import BRANCHING_PROFILES, CRITICAL_SHOCKS, SIM_DAY_COLUMN, SIM_TABLES, STRESS_SCENARIOS
 
 DAY = date(2025, 10, 9)
@@ -165,6 +175,28 @@ def test_less_depth_is_never_safer_in_the_table(build_marts: Build) -> None:
     assert (thin["sim_move_frac"] >= thin["full"]).all()
 
 
+def test_branching_of_a_window_is_fuel_over_depth(build_marts: Build) -> None:
+    con = build_marts()
+    markets = states(con)
+    rows = frames.stress_frames(con, DAY).branching.sort("asset", "position_side", "setting", "window_start_frac")
+    is_waterfall = 0
+    for (asset, side), of_side in rows.group_by("asset", "position_side"):
+        on = MarketSide(markets[str(asset)], side, TIER_PRIOR)  # type: ignore[arg-type]
+        book = on.book(0.875)
+        distance = np.abs(1.0 - on.fuel.trigger_ticks / on.mark_ticks)
+        is_ahead = (on.fuel.trigger_ticks < on.mark_ticks) == (side == "long")
+        for r in of_side.iter_rows(named=True):
+            start, end = r["window_start_frac"], r["window_end_frac"]
+            burnt = on.fuel.quantity_lots[is_ahead & (distance > start) & (distance <= end)].sum()
+            # Rows every 5 bps: the row of a move of u is the (u / 5 bps)-th.
+            shallow, deep = (0 if u == 0 else book.cumulative_lots[round(u * 2000) - 1] for u in (start, end))
+            by_hand = burnt / (r["depth_survival_frac"] * (deep - shallow))
+            assert r["sim_branching_x"] == pytest.approx(by_hand, rel=1e-12, abs=0), (asset, side, start)
+            assert r["is_waterfall"] == (by_hand > 1)
+            is_waterfall += r["is_waterfall"]
+    assert 0 < is_waterfall < rows.height
+
+
 def test_same_marts_give_the_same_bytes_on_any_threads_in_any_order(build_marts: Build) -> None:
     first = frames.stress_frames(build_marts(threads=1, seed=1), DAY)
     for threads, seed in ((2, 2), (8, 3)):
@@ -269,3 +301,40 @@ def test_what_if_refuses_an_unlawful_shock(build_marts: Build) -> None:
     with pytest.raises(ValueError, match=r"shocks_frac\[0\] = 1\.5: a downward shock must be inside"):
         frames.what_if(build_marts(), "BTC", DAY, 1.5, "long")
     assert len(frames.what_if(build_marts(), "BTC", DAY, 1.5, "short")) == len(SETTINGS)
+
+
+def test_what_if_replays_the_settings_that_were_asked(build_marts: Build) -> None:
+    con = build_marts()
+    (row,) = frames.what_if(con, "ETH", DAY, 0.1, "long", settings=asked_settings("sell", 0.5, 0.6), n_draws=20)
+    assert row["setting"] == "sell|W=0.50|g=0.60|phi=1.00|estimated"
+    assert (row["depth_survival_frac"], row["impact_exponent_x"], row["draws_count"]) == (0.5, 0.6, 20)
+    assert float(row["depth_100bps_usd"]) == pytest.approx(0.5 * 6_000 * 4_300.0, rel=1e-6)
+    on = MarketSide(states(con)["ETH"], "long", TIER_PRIOR)
+    (end,) = replay_static(on.mark_ticks, on.book(0.6), on.fuel, [Scenario(0.1, "sell", "long", 0.5)])
+    assert row["sim_move_frac"] == 1.0 - end.mark_ticks / on.mark_ticks
+    assert row["sim_forced_base"] == on.base(end.forced_lots)
+    # A given W stands in for both survivals of the published settings, a given g is not drawn.
+    both = frames.what_if(con, "ETH", DAY, 0.1, "long", settings=asked_settings(None, 0.5, None), n_draws=20)
+    assert [r["setting"] for r in both] == [f"{kind}|W=0.50|g=0.875|phi=1.00|estimated" for kind in ("sell", "reprice")]
+
+
+def test_a_leverage_cap_moves_fuel_away_from_the_price(build_marts: Build) -> None:
+    con = build_marts()
+    forced = {}
+    for cap in (None, 10.0, 1.0):
+        rows = frames.what_if(con, "BTC", DAY, 0.05, "long", leverage_cap_x=cap, n_draws=50)
+        prior = TIER_PRIOR.name if cap is None else f"{TIER_PRIOR.name}|leverage<={cap:.2f}"
+        assert {r["fuel_prior"] for r in rows} == {prior}
+        assert [r["fuel_weight_frac"] for r in rows] == pytest.approx([TIER_PRIOR.weight_frac] * len(rows))
+        forced[cap] = [float(r["sim_forced_notional_usd"]) for r in rows]
+        forced[cap, "p95"] = [float(r["sim_forced_notional_p95_usd"]) for r in rows]
+    assert all(a > b for a, b in zip(forced[None], forced[10.0], strict=True))
+    assert all(a > b for a, b in zip(forced[None, "p95"], forced[10.0, "p95"], strict=True))
+    # A long without leverage has no liquidation price: nothing is forced, in no draw.
+    assert forced[1.0] == forced[1.0, "p95"] == [0.0] * len(SETTINGS)
+
+
+@pytest.mark.parametrize("cap", [0.5, 0.0, -3.0, float("nan"), float("inf")])
+def test_a_leverage_cap_that_is_none_is_refused(build_marts: Build, cap: float) -> None:
+    with pytest.raises(ValueError, match=r"^leverage_cap_x = .*: must be finite and at least 1"):
+        frames.what_if(build_marts(), "BTC", DAY, 0.05, "long", leverage_cap_x=cap)

@@ -248,3 +248,28 @@ def test_critical_quantiles_are_ranks_of_single_searches(
                 assert column == (None if math.isinf(at) else at), (asset, side, name, kind, p)
                 is_seen["censored" if math.isinf(at) else "found"] = True
     assert all(is_seen.values())
+
+
+def test_branching_quantiles_are_ranks_of_single_draws(
+    build_marts: Build, market: Callable[..., MarketSide], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "DRAWS_COUNT", 50)
+    branching = frames.stress_frames(build_marts(), DAY).branching
+    for (asset, side, name), rows in branching.group_by("asset", "position_side", "setting"):
+        on = market(asset, side)
+        setting = next(s for s in SETTINGS if s.name("estimated") == name)
+        edges = np.append(rows.sort("window_start_frac")["window_start_frac"].to_numpy(), SEARCH_MAX_SHOCK_FRAC)
+        ratios = []
+        for book, fuel, w in single_markets(on, setting, drawn(on.state, 50)):
+            marks = on.mark_ticks * (1 - edges if side == "long" else 1 + edges)
+            sign = 1 if side == "long" else -1
+            is_fuel = sign * fuel.trigger_ticks < sign * on.mark_ticks
+            burnt = [fuel.quantity_lots[is_fuel & (sign * fuel.trigger_ticks >= sign * m)].sum() for m in marks]
+            rows_in = [round(u * 1e4 / 5) for u in edges]
+            depth = np.concatenate([[0], book.cumulative_lots])[rows_in]
+            ratios.append(np.diff(burnt) / (w * np.diff(depth)))
+        for i, r in enumerate(rows.sort("window_start_frac").iter_rows(named=True)):
+            of_window = [float(ratio[i]) for ratio in ratios]
+            for p in (0.05, 0.50, 0.95):
+                assert r[f"sim_branching_p{round(100 * p):02d}_x"] == pytest.approx(ranked(of_window, p), rel=1e-12)
+            assert r["sim_waterfall_frac"] == sum(n > 1 for n in of_window) / 50
