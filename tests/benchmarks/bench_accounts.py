@@ -1,34 +1,42 @@
-"""How fast kernel C is, as ratios against its compiled naive loop, measured in one run on one machine.
+"""Kernel C, cross-margin accounts: against its compiled naive loop, along a path, against its C++ twin.
 
-Belongs here: a seeded world of 100,000 cross-margin accounts, scenarios that liquidate 0.2 %, 4 % and half of them, a path
-of 1,440 minutes, and the ratios. Does not: correctness (``tests/assets/cascade``), though every timed pair is compared.
-
-Run ``python tests/benchmarks/bench_accounts.py``; `rows` gives the same as data.
+Belongs here: a seeded world of 100,000 accounts, scenarios that liquidate 0.2 %, 4 % and half of them, a path of 1,440 minutes.
+Does not: other kernels, any assertion about time.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
+from harness import Row, copy_limit, peak_row, race, require_equal, sizes, thread_row, twin, twin_row
 
+from assets.cascade import kernel_accounts as kernel
 from assets.cascade.accounts import (
     AccountLattice,
     Accounts,
     AccountsOutcome,
     AccountsPath,
     Book,
+    Engine,
     Markets,
+    _room,
+    _rows,
     prepare_accounts,
     replay_accounts,
     replay_accounts_path,
 )
 
+HEADING = "C. Cross-margin accounts"
 N_ASSETS = 24
 N_ACCOUNTS = 100_000
 N_STEPS = 1_440
+N_SCENARIOS = 32
+SIZE = "1e5 accounts"
+# What a liquidation cannot do without: the account's positions once for the flows and once for the bad debt, 32 bytes each.
+BYTES_PER_LIQUIDATED_POSITION = 64.0
 
 
 def world(n_accounts: int = N_ACCOUNTS, seed: int = 1) -> tuple[Markets, Accounts]:
@@ -86,97 +94,156 @@ def single_fall(asset: int, size: float, n_scenarios: int) -> np.ndarray:
     return shocks
 
 
-def cpu_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the least processor time of some repeats: unlike the wall clock it does not count other people's work."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
+def best_numpy(lattice: AccountLattice, shocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds over all positions at once, no bad debt: marks float64[n_scenarios, n_assets] and accounts liquidated."""
+    collateral, first, positions, _ = lattice.ledger
+    owner = np.repeat(np.arange(collateral.size), np.diff(first))
+    asset, quantity, entry, requirement = positions[:, 0].astype(np.int64), *positions[:, 1:].T.copy()
+    shocked, count = lattice.mark_ticks * (1.0 + shocks), np.zeros(len(shocks), dtype=np.int64)
+    marks = shocked.copy()
+    rows, price, depth = lattice.books
+    for s in range(len(shocks)):
+        alive, net = lattice.is_included.copy(), np.zeros(N_ASSETS)
+        while True:
+            mark = marks[s][asset]
+            equity = collateral.copy()
+            np.add.at(equity, owner, quantity * (mark - entry))  # in order of positions: bincount starts from 0
+            fails = alive & (equity < np.bincount(owner, requirement * mark, minlength=equity.size))
+            if not fails.any():
+                break
+            alive &= ~fails
+            count[s] += np.count_nonzero(fails)
+            net += np.bincount(asset, np.where(fails[owner], quantity, 0.0), minlength=N_ASSETS)
+            for a in np.flatnonzero(net):
+                begin, end = rows[2 * a + (net[a] < 0) :][:2]
+                at = begin + np.searchsorted(depth[begin:end], abs(net[a]))
+                marks[s, a] = shocked[s, a] * price[min(at, end - 1)]
+                if at == end and net[a] > 0:
+                    marks[s, a] = min(1.0, marks[s, a])
+    return marks, count
 
 
-def wall_seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the least wall time of some repeats."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def compare(one: AccountsOutcome | AccountsPath, other: AccountsOutcome | AccountsPath) -> None:
+    """Refuse to time engines that disagree in a bit."""
+    require_equal("C: engines", *([np.asarray(v) for v in vars(r).values() if v is not None] for r in (one, other)))
 
 
-def require_equal(one: AccountsOutcome | AccountsPath, other: AccountsOutcome | AccountsPath) -> None:
-    """Refuse to time engines that disagree."""
-    for field in fields(one):
-        if not np.array_equal(getattr(one, field.name), getattr(other, field.name)):
-            raise AssertionError(f"the engines disagree in {field.name}")
-
-
-def measure_scenarios(lattice: AccountLattice, shocks: np.ndarray) -> tuple[float, str]:
-    """Return naive time over product time, and what the scenarios do on average."""
-    found = replay_accounts(lattice, shocks)
-    require_equal(found, replay_accounts(lattice, shocks, engine="naive"))
-    naive = cpu_seconds(lambda: replay_accounts(lattice, shocks, engine="naive"), 2)
-    fast = cpu_seconds(lambda: replay_accounts(lattice, shocks), 5)
-    touched = found.liquidated_count.mean() / N_ACCOUNTS
-    note = f"{touched:.2%} liquidated, {found.rounds.mean():.1f} rounds, {fast / len(shocks) * 1e3:.2f} ms a scenario"
-    return naive / fast, note
-
-
-def rows() -> list[dict[str, object]]:
-    """Measure everything and return one row (name, measured, floor, unit) per ratio."""
-    return [row for row, _ in measure()]
-
-
-def measure() -> list[tuple[dict[str, object], str]]:
-    """Return the rows, each with a note on what was timed."""
+def rows() -> Iterator[Row]:
+    """Measure and yield one row after the other."""
     markets, accounts = world()
     lattice = prepare_accounts(markets, accounts)
-    found: list[tuple[dict[str, object], str]] = []
-
-    def add(name: str, measured: float, floor: float | None, note: str) -> None:
-        row = {"name": f"cascade C: {name}", "measured": round(measured, 1), "floor": floor, "unit": "x"}
-        found.append((row, note))
-
     for name, shocks, floor in (
-        ("0.2 % of 1e5 accounts liquidated vs compiled naive", market_falls(0.005, 32), 50.0),
-        ("4 % of 1e5 accounts liquidated vs compiled naive", market_falls(0.011, 32), 5.0),
-        ("half of 1e5 accounts liquidated vs compiled naive", market_falls(0.5, 32), 1.0),
-        ("one asset falls, 0.2 % liquidated vs compiled naive", single_fall(12, 0.03, 32), None),
+        ("0.2 % liquidated", market_falls(0.005, N_SCENARIOS), 50.0),
+        ("4 % liquidated", market_falls(0.011, N_SCENARIOS), 5.0),
+        ("half liquidated", market_falls(0.5, N_SCENARIOS), 1.0),
+        ("one asset falls, 0.2 % liquidated", single_fall(12, 0.03, N_SCENARIOS), None),
     ):
-        ratio, note = measure_scenarios(lattice, shocks)
-        add(name, ratio, floor, note)
-    _add_paths(add, markets, accounts, lattice)
+        yield _scenarios(lattice, name, shocks, floor)
+    yield from _paths(markets, accounts, lattice)
     shocks = market_falls(0.011, 64)
-    one, two = (wall_seconds(lambda n=n: replay_accounts(lattice, shocks, threads=n), 3) for n in (1, 2))
-    add("two threads vs one, same bytes", one / two, None, "wall clock, 64 scenarios")
-    return found
+    one, two = (partial(replay_accounts, lattice, shocks, threads=n) for n in (1, 2))
+    compare(one(), two())
+    yield thread_row(f"C: 64 scenarios, 4 % of {SIZE} liquidated, two threads vs one", one, two)
+    yield peak_row(f"C: peak memory of the replay, 64 scenarios, {SIZE}", one, [*lattice.sorted_ledger, *lattice.index])
+    yield peak_row(
+        f"C: peak memory of the preparation, {SIZE}",
+        partial(prepare_accounts, markets, accounts),
+        list(vars(accounts).values()),
+    )
+    yield from _twins(lattice)
 
 
-def _add_paths(add: Callable[..., None], markets: Markets, accounts: Accounts, lattice: AccountLattice) -> None:
-    prepared = cpu_seconds(lambda: prepare_accounts(markets, accounts), 3)
+def _scenarios(lattice: AccountLattice, name: str, shocks: np.ndarray, floor: float | None) -> Row:
+    found = replay_accounts(lattice, shocks)
+    compare(found, replay_accounts(lattice, shocks, engine="naive"))
+    few = shocks[::8]
+    vectorised, few_found = best_numpy(lattice, few), replay_accounts(lattice, few)
+    require_equal(f"C: numpy, {name}", vectorised, (few_found.mark_ticks, few_found.liquidated_count))
+    naive, fast = race(
+        lambda: replay_accounts(lattice, shocks, engine="naive"), lambda: replay_accounts(lattice, shocks), seconds=3.0
+    )
+    slow, few_fast = race(lambda: best_numpy(lattice, few), lambda: replay_accounts(lattice, few))
+    touched = found.liquidated_count.mean() / N_ACCOUNTS
+    note = f"{touched:.2%} liquidated, {found.rounds.mean():.1f} rounds, {fast / len(shocks) * 1e3:.2f} ms a scenario"
+    n_positions = found.liquidated_count.sum() * lattice.ledger.positions.shape[0] / N_ACCOUNTS
+    limit = f"closing alone {copy_limit(BYTES_PER_LIQUIDATED_POSITION * n_positions, fast)}"
+    return Row(
+        f"C: {name}, {SIZE}, vs compiled naive", naive / fast, floor, best_numpy=slow / few_fast, limit=limit, note=note
+    )
+
+
+def _paths(markets: Markets, accounts: Accounts, lattice: AccountLattice) -> Iterator[Row]:
+    (prepared,) = race(lambda: prepare_accounts(markets, accounts))
     for volatility, floor in ((0.02, 25.0), (0.05, None)):
         path = minute_path(markets.mark_ticks, volatility)
-        step = replay_accounts_path(lattice, path)
-        require_equal(step, replay_accounts_path(lattice, path, engine="naive"))
-        naive = cpu_seconds(lambda p=path: replay_accounts_path(lattice, p, engine="naive"), 1)
-        fast = cpu_seconds(lambda p=path: replay_accounts_path(lattice, p), 3)
-        note = f"{step.liquidated_count.sum() / N_ACCOUNTS:.2%} liquidated, {step.rounds.sum()} rounds, {fast * 1e3:.0f} ms"
-        add(
-            f"path of 1,440 minutes, 1e5 accounts, {volatility:.0%} a day, vs compiled naive", naive / fast, floor, note
-        )
+        fast_run, naive_run = (partial(replay_accounts_path, lattice, path, engine=e) for e in ("masks", "naive"))
+        found = fast_run()
+        compare(found, naive_run())
+        naive, fast = race(naive_run, fast_run)
+        liquidated, turns = found.liquidated_count.sum(), N_STEPS + found.rounds.sum()
+        note = f"{liquidated / N_ACCOUNTS:.2%} liquidated, {found.rounds.sum()} rounds, {fast * 1e3:.0f} ms"
+        limit = f"{fast / turns * 1e6:.3g} us a look at the accounts, {turns} of them"
+        name = f"C: path of {N_STEPS:,} minutes, {SIZE}, {volatility:.0%} a day, vs compiled naive"
+        yield Row(name, naive / fast, floor, limit=limit, note=note)
         if floor is not None:
-            both = f"preparation takes {prepared * 1e3:.0f} ms more"
-            add("the same path with validation and storing of accounts", naive / (fast + prepared), None, both)
+            note = f"preparation takes {prepared * 1e3:.0f} ms more"
+            yield Row("C: the same path with validation and storing of accounts", naive / (fast + prepared), note=note)
 
 
-def main() -> None:
-    """Print the rows."""
-    for row, note in measure():
-        floor = "" if row["floor"] is None else f"   (floor {row['floor']:g}x)"
-        print(f"{row['name']}: {row['measured']:g}x{floor}   {note}")
+# --- twins -------------------------------------------------------------------------------------------------------------------
 
 
-if __name__ == "__main__":
-    main()
+def _twins(lattice: AccountLattice) -> Iterator[Row]:
+    for name, size in (("0.2 %", 0.005), ("4 %", 0.011), ("half", 0.5)):
+        shocked = lattice.mark_ticks * (1.0 + market_falls(size, N_SCENARIOS))
+        yield _replay_twin(lattice, "masks", f"C: masked_rows, {name} liquidated", shocked, is_path=False)
+    yield _replay_twin(lattice, "masks", "C: masked_rows, path", minute_path(lattice.mark_ticks, 0.02), is_path=True)
+    shocked = lattice.mark_ticks * (1.0 + market_falls(0.011, 4))
+    yield _replay_twin(lattice, "naive", "C: naive_rows, 4 % liquidated", shocked, is_path=False)
+    yield from _preparation_twins(lattice)
+
+
+def _replay_twin(lattice: AccountLattice, engine: Engine, name: str, shocked: np.ndarray, *, is_path: bool) -> Row:
+    n, survival = len(shocked), np.ones(len(shocked))
+
+    def arguments() -> tuple[Any, ...]:
+        table = _rows(shocked.shape, np.zeros((1 if is_path else n, N_ACCOUNTS), dtype=np.int32))
+        scratch, watch = _room(lattice, engine)
+        span = (shocked, survival, 0, n, is_path, scratch)
+        if engine == "naive":
+            return (lattice.ledger, lattice.books, lattice.is_included, *span, table)
+        return (lattice.sorted_ledger, lattice.books, lattice.index, *span, watch, table)
+
+    run = kernel.naive_rows if engine == "naive" else kernel.masked_rows
+    ours, theirs = arguments(), arguments()
+    bound = twin("accounts").bind(run.__name__, *theirs, sizes(N_ACCOUNTS, N_ASSETS, len(theirs[-1].died)))
+    return twin_row(name, partial(run, *ours), bound, ours[-1], theirs[-1])
+
+
+def _preparation_twins(lattice: AccountLattice) -> Iterator[Row]:
+    library, index, n = twin("accounts"), lattice.index, N_ACCOUNTS
+
+    def surveyed() -> tuple[np.ndarray, ...]:
+        masks, figures = np.zeros((2, n), dtype=np.uint64), np.zeros((2, n))
+        return np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64), *masks, *figures
+
+    ours, theirs = surveyed(), surveyed()
+    inputs = (lattice.ledger, lattice.mark_ticks, index.thresholds)
+    bound = library.bind("survey_accounts", *inputs, *theirs, sizes(n, N_ASSETS, 0))
+    yield twin_row("C: survey_accounts", partial(kernel.survey_accounts, *inputs, *ours), bound, ours, theirs)
+
+    order = lattice.sorted_ledger.place
+    inputs = (ours[1][order], index.long_mask, index.short_mask)
+
+    def laid_out() -> tuple[kernel.Ledger, kernel.Index]:
+        whole, bits = (np.zeros((2, n + 1), dtype=t) for t in (np.int64, np.uint64))
+        blocks = {"block_first": whole[0], "block_level": whole[1], "block_long": bits[0], "block_short": bits[1]}
+        counts = np.zeros_like(index.blocks_to_level)
+        ledger = kernel.Ledger(*(np.zeros_like(a) for a in lattice.sorted_ledger))
+        return ledger, index._replace(**blocks, blocks_to_level=counts)
+
+    (ledger, own), (other_ledger, other) = laid_out(), laid_out()
+    lay_out = partial(kernel.lay_out, lattice.ledger, order, ledger, *inputs, own)
+    bound = library.bind("lay_out", lattice.ledger, order, order.size, other_ledger, *inputs, other)
+    counts = ([own.blocks_to_level], [other.blocks_to_level])
+    yield twin_row("C: lay_out", lay_out, bound, (*ledger, *own), (*other_ledger, *other), adds_to=counts)
