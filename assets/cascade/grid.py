@@ -232,7 +232,7 @@ def prepare_grid(
         side,
         float(sold_share_frac),
         np.ascontiguousarray(lots.astype(np.int64)),
-        np.ascontiguousarray(profile[:, :, places].transpose(0, 2, 1)),
+        np.ascontiguousarray(profile[:, :, places]),
         profile_index,
         parts,
         book_index,

@@ -29,6 +29,7 @@ from numba import njit
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+I32 = npt.NDArray[np.int32]
 
 # Columns of `shocks`, float64[n_scenarios, 3].
 START = 0  # signed price right after the shock
@@ -295,62 +296,100 @@ BINS = 1 + 53 * BINS_PER_OCTAVE
 _SHIFT = 46  # 52 bits of mantissa, 6 of them kept
 _BITS_OF_ONE = 1023 * BINS_PER_OCTAVE
 
+# Draws whose cells are noted before they are counted: enough to use a cell's counts while they are near, few enough to fit
+# beside them (512 cells x 256 draws x 8 bytes).
+_BLOCK = 256
+
 # Rows of `reach`, int64[2, n_shocks]: what a shock alone decides, the same for every draw.
 AT_START = 0  # buckets triggered at the shock price
 UNTOUCHED = 1  # first row that the shock left untouched
 
 
 @njit(**_INNER)
-def _fill_fuel(part_lots: F64, profile: F64, sold_share: float, part_prefix: I64, sold_prefix: I64) -> None:
-    """Fill one draw's prefix sums: int64[n + 1, n_parts] of the parts' lots, int64[n + 1] of what is sold of them."""
-    n, n_parts = profile.shape
-    sold_prefix[0] = 0
+def _fill_fuel(
+    part_lots: F64, profile: F64, sold_share: float, part_prefix: I64, sold_prefix: I64, quantities: I64
+) -> None:
+    """Fill one draw: int64[n + 1, n_parts] prefix of the parts' lots, int64[n + 1] of what is sold, int64[n] lots per bucket."""
+    n_parts, n = profile.shape
+    quantities[:] = 0
     for g in range(n_parts):
+        size = part_lots[g]
+        together = 0
         part_prefix[0, g] = 0
+        for k in range(n):
+            lots = math.floor(size * profile[g, k])
+            together += lots
+            part_prefix[k + 1, g] = together
+            quantities[k] += lots
+    together = 0
+    sold_prefix[0] = 0
     for k in range(n):
-        total = 0
-        for g in range(n_parts):
-            lots = math.floor(part_lots[g] * profile[k, g])
-            part_prefix[k + 1, g] = part_prefix[k, g] + lots
-            total += lots
-        sold_prefix[k + 1] = sold_prefix[k] + (total if sold_share == 1.0 else math.floor(sold_share * total))
+        together += quantities[k] if sold_share == 1.0 else math.floor(sold_share * quantities[k])
+        sold_prefix[k + 1] = together
 
 
 @njit(**_INNER)
 def _bin_of(value: float) -> int:
-    """Return the log bin of a value."""
-    if not value >= 1.0:
-        return 0
+    """Return the log bin of a value of 0 or more; below 1 the bits lie below those of bin 1."""
     bits: Any = np.float64(value).view(np.int64)
-    place: int = min(1 + (bits >> _SHIFT) - _BITS_OF_ONE, BINS - 1)
+    place: int = min(max(1 + (bits >> _SHIFT) - _BITS_OF_ONE, 0), BINS - 1)
     return place
 
 
 @njit(**_INNER)
-def _fill_places(sold_prefix: I64, counts: I64, reach: I64, cumulative_lots: I64, survivals: F64, places: I64) -> None:
+def _fill_notional_bins(triggers: F64, quantities: I64, money_unit: float, notional: F64, bins: I64) -> None:
+    """Fill the log bins of the forced notional of the first buckets, for every number of them: int64[n + 1]."""
+    value = 0.0
+    notional[0] = 0.0
+    for k in range(triggers.shape[0]):
+        value += abs(triggers[k]) * quantities[k]
+        notional[k + 1] = value
+    for k in range(bins.shape[0]):
+        bins[k] = _bin_of(notional[k] / money_unit)
+
+
+@njit(**_INNER)
+def _fill_places(
+    sold_prefix: I64,
+    counts: I64,
+    reach: I64,
+    cumulative_lots: I64,
+    survivals: F64,
+    b: int,
+    scratch: tuple[F64, F64, I64],
+    places: I32,
+) -> None:
     """Walk one draw's cells: a cell starts from the row of the milder shock and of the deeper book beside it.
 
     A row is the cell's end where what its mark has triggered fits into the book up to it, and the first such row is the
     fixed point of the rounds. It moves outward with the shock and with thinner books, so no row is visited twice on the way.
     """
+    to_sell, depth, rows = scratch  # float64[m] twice, exact below 2^53; int64[n_liquidities]: rows of the milder shock
     m = cumulative_lots.shape[0]
+    for j in range(m):
+        to_sell[j] = sold_prefix[counts[0, j]]
+        depth[j] = cumulative_lots[j]
+    rows[:] = 0
     shared = counts.shape[0] == 1
     for s in range(reach.shape[1]):
         first = reach[UNTOUCHED, s]
-        eaten = cumulative_lots[first - 1] if first > 0 else 0
-        count = counts[0 if shared else s]
-        sells = sold_prefix[reach[AT_START, s]] > 0
+        if sold_prefix[reach[AT_START, s]] == 0:
+            for w in range(survivals.shape[0]):
+                places[b, s, w] = 0
+            continue
+        eaten = depth[first - 1] if first > 0 else 0.0
         row = first
         for w in range(survivals.shape[0]):
-            if not sells:
-                places[s, w] = 0
-                continue
-            if s > 0:
-                row = max(row, places[s - 1, w] - 1)
             survival = survivals[w]
-            while row < m and sold_prefix[count[row]] > survival * (cumulative_lots[row] - eaten):
-                row += 1
-            places[s, w] = row + 1
+            row = max(row, rows[w])
+            if shared:
+                while 0 <= row < m and to_sell[row] > survival * (depth[row] - eaten):
+                    row += 1
+            else:
+                while 0 <= row < m and sold_prefix[counts[s, row]] > survival * (depth[row] - eaten):
+                    row += 1
+            rows[w] = row
+            places[b, s, w] = row + 1
 
 
 @njit(**_INNER)
@@ -401,7 +440,7 @@ def count_grid(
     ----------
     triggers, bankruptcies : float64[n]
         Signed, non-increasing triggers; the same in every draw.
-    profiles : float64[n_profiles, n, n_parts]
+    profiles : float64[n_profiles, n_parts, n]
         Share of a part in a bucket.
     profile_index, part_lots : int64[n_draws], float64[n_draws, n_parts]
     sold_share : float
@@ -425,68 +464,134 @@ def count_grid(
         Empty where it was not asked for.
     """
     n = triggers.shape[0]
-    m = relative_price.shape[0]
-    n_shocks = shocks.shape[0]
-    n_liquidities = survivals.shape[1]
-    n_parts = part_lots.shape[1]
+    n_draws, n_parts = part_lots.shape
     part_prefix = np.empty((n + 1, n_parts), dtype=np.int64)
     sold_prefix = np.empty(n + 1, dtype=np.int64)
+    quantities = np.empty(n, dtype=np.int64)
+    notional = np.empty(n + 1)
     notional_bins = np.empty(n + 1, dtype=np.int64)
-    places = np.empty((n_shocks, n_liquidities), dtype=np.int64)
+    places = np.empty((_BLOCK, reach.shape[1], survivals.shape[1]), dtype=np.int32)
+    bins = np.empty_like(places)
+    scratch = (
+        np.empty(relative_price.shape[0]),
+        np.empty(relative_price.shape[0]),
+        np.empty(survivals.shape[1], dtype=np.int64),
+    )
+    for begin in range(0, n_draws, _BLOCK):
+        size = min(_BLOCK, n_draws - begin)
+        for b in range(size):
+            d = begin + b
+            book = cumulative_lots[book_index[d]]
+            _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
+            _fill_notional_bins(triggers, quantities, money_unit, notional, notional_bins)
+            _fill_places(sold_prefix, counts, reach, book, survivals[d], b, scratch, places)
+            _add_draw(
+                part_prefix, sold_prefix, notional_bins, counts, reach, book, survivals[d], b, places, bins,
+                part_sum, unabsorbed_sum,
+            )  # fmt: skip
+            if rounds_count.shape[0] + shortfall_count.shape[0] + part_count.shape[0] > 0:
+                _add_extras(
+                    bankruptcies, part_prefix, sold_prefix, counts, reach, relative_price, book, survivals[d], shocks,
+                    money_unit, b, places, rounds_count, shortfall_count, part_count,
+                )  # fmt: skip
+        # Cell by cell, so that one cell's counts stay in the cache while a block of draws is added to them.
+        for s in range(places.shape[1]):
+            for w in range(places.shape[2]):
+                for b in range(size):
+                    place_count[s, w, places[b, s, w]] += 1
+                    notional_count[s, w, bins[b, s, w]] += 1
+
+
+@njit(**_INNER)
+def _add_draw(
+    part_prefix: I64,
+    sold_prefix: I64,
+    notional_bins: I64,
+    counts: I64,
+    reach: I64,
+    cumulative_lots: I64,
+    survivals: F64,
+    b: int,
+    places: I32,
+    bins: I32,
+    part_sum: I64,
+    unabsorbed_sum: I64,
+) -> None:
+    """Note the notional bin of each cell of a draw and add its lots to the sums."""
+    n = sold_prefix.shape[0] - 1
+    m = cumulative_lots.shape[0]
     shared = counts.shape[0] == 1
-    for d in range(part_lots.shape[0]):
-        book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix)
-        value = 0.0
-        notional_bins[0] = 0
-        for k in range(n):
-            lots = 0
-            for g in range(n_parts):
-                lots += part_prefix[k + 1, g] - part_prefix[k, g]
-            value += abs(triggers[k]) * lots
-            notional_bins[k + 1] = _bin_of(value / money_unit)
-        _fill_places(sold_prefix, counts, reach, book, survivals[d], places)
-        for s in range(n_shocks):
-            first = reach[UNTOUCHED, s]
-            eaten = book[first - 1] if first > 0 else 0
-            count = counts[0 if shared else s]
-            for w in range(n_liquidities):
-                place = places[s, w]
-                reached = reach[AT_START, s]
-                sold = 0
+    for s in range(places.shape[1]):
+        at_start = reach[AT_START, s]
+        first = reach[UNTOUCHED, s]
+        t = 0 if shared else s
+        for w in range(places.shape[2]):
+            place = places[b, s, w]
+            reached = at_start
+            if place > m:
+                reached = n
+                eaten = cumulative_lots[first - 1] if first > 0 else 0
+                holds = math.floor(survivals[w] * (cumulative_lots[m - 1] - eaten))
+                unabsorbed_sum[s, w] += sold_prefix[n] - min(sold_prefix[n], holds)
+            elif place > 0:
+                reached = counts[t, place - 1]
+            bins[b, s, w] = notional_bins[reached]
+            for g in range(part_sum.shape[2]):
+                part_sum[s, w, g] += part_prefix[reached, g]
+
+
+@njit(**_INNER)
+def _add_extras(
+    bankruptcies: F64,
+    part_prefix: I64,
+    sold_prefix: I64,
+    counts: I64,
+    reach: I64,
+    relative_price: F64,
+    cumulative_lots: I64,
+    survivals: F64,
+    shocks: F64,
+    money_unit: float,
+    b: int,
+    places: I32,
+    rounds_count: I64,
+    shortfall_count: I64,
+    part_count: I64,
+) -> None:
+    """Add the optional counts of one draw."""
+    n = sold_prefix.shape[0] - 1
+    m = cumulative_lots.shape[0]
+    for s in range(places.shape[1]):
+        first = reach[UNTOUCHED, s]
+        eaten = cumulative_lots[first - 1] if first > 0 else 0
+        count = counts[0 if counts.shape[0] == 1 else s]
+        for w in range(places.shape[2]):
+            place = places[b, s, w]
+            reached = reach[AT_START, s] if place == 0 else n if place > m else count[place - 1]
+            if rounds_count.shape[0] > 0:
+                rounds = _count_rounds(
+                    sold_prefix, count, reach[AT_START, s], first, eaten, survivals[w], cumulative_lots
+                )
+                rounds_count[s, w, _bin_of(rounds)] += 1
+            if shortfall_count.shape[0] > 0:
+                sold = sold_prefix[reached]
                 if place > m:
-                    reached = n
-                    to_sell = sold_prefix[n]
-                    sold = min(to_sell, math.floor(survivals[d, w] * (book[m - 1] - eaten)))
-                    unabsorbed_sum[s, w] += to_sell - sold
-                elif place > 0:
-                    reached = count[place - 1]
-                    sold = sold_prefix[reached]
-                place_count[s, w, place] += 1
-                notional_count[s, w, notional_bins[reached]] += 1
-                for g in range(n_parts):
-                    part_sum[s, w, g] += part_prefix[reached, g]
-                if rounds_count.shape[0] > 0:
-                    rounds = _count_rounds(sold_prefix, count, reach[AT_START, s], first, eaten, survivals[d, w], book)
-                    rounds_count[s, w, _bin_of(rounds)] += 1
-                if shortfall_count.shape[0] > 0:
-                    last_row = min(place - 1, m - 1)
-                    shortfall = _shortfall(
-                        bankruptcies[:reached],
-                        sold_prefix,
-                        sold,
-                        first,
-                        last_row,
-                        shocks[s, BASE],
-                        survivals[d, w],
-                        eaten,
-                        relative_price,
-                        book,
-                    )
-                    shortfall_count[s, w, _bin_of(shortfall / money_unit)] += 1
-                if part_count.shape[0] > 0:
-                    for g in range(n_parts):
-                        part_count[s, w, g, _bin_of(part_prefix[reached, g])] += 1
+                    sold = min(sold, math.floor(survivals[w] * (cumulative_lots[m - 1] - eaten)))
+                shortfall = _shortfall(
+                    bankruptcies[:reached],
+                    sold_prefix,
+                    sold,
+                    first,
+                    min(place - 1, m - 1),
+                    shocks[s, BASE],
+                    survivals[w],
+                    eaten,
+                    relative_price,
+                    cumulative_lots,
+                )
+                shortfall_count[s, w, _bin_of(shortfall / money_unit)] += 1
+            for g in range(part_count.shape[2]):
+                part_count[s, w, g, _bin_of(part_prefix[reached, g])] += 1
 
 
 @njit(**_INNER)
@@ -531,7 +636,7 @@ def find_critical(
     states: I64,
     rule: F64,
     floors: F64,
-    found: npt.NDArray[np.int32],
+    found: I32,
 ) -> None:
     """Find each draw's least soft and jump shock on a grid of shocks.
 
@@ -557,9 +662,10 @@ def find_critical(
     mark, least_shock, least_gain, least_forced, open_interest = rule[0], rule[1], rule[2], rule[3], rule[4]
     part_prefix = np.empty((n + 1, part_lots.shape[1]), dtype=np.int64)
     sold_prefix = np.empty(n + 1, dtype=np.int64)
+    quantities = np.empty(n, dtype=np.int64)
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix)
+        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
         for w in range(survivals.shape[1]):
             shocks[:, SURVIVAL] = survivals[d, w]
             sweep_scenarios(triggers, sold_prefix, relative_price, book, shocks, states)
@@ -609,12 +715,13 @@ def fill_branching(
     branching : float64[n_draws, n_liquidities, n_windows]
         Modified in place; NaN where the book grows by nothing.
     """
-    n = profiles.shape[1]
+    n = profiles.shape[2]
     part_prefix = np.empty((n + 1, part_lots.shape[1]), dtype=np.int64)
     sold_prefix = np.empty(n + 1, dtype=np.int64)
+    quantities = np.empty(n, dtype=np.int64)
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix)
+        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
         for i in range(reached.shape[0] - 1):
             burnt = sold_prefix[reached[i + 1]] - sold_prefix[reached[i]]
             deep = book[rows[i + 1] - 1] if rows[i + 1] > 0 else 0
@@ -724,7 +831,10 @@ KERNELS = (
     value_scenarios,
     _fill_fuel,
     _bin_of,
+    _fill_notional_bins,
     _fill_places,
+    _add_draw,
+    _add_extras,
     _count_rounds,
     _shortfall,
     count_grid,
