@@ -4,7 +4,7 @@ Belongs here: the generator, the awkward features that a cell turned out to have
 replays part. Does not: the rules (``accounts_oracle.py``) and anything of ``assets.cascade``.
 
 A world is built along one planned scenario: at the marks of each round, accounts are made that fail there for the first time,
-their orders move the marks, and the next ones are made (`_planned_accounts`). Around them stand accounts on the brink of some
+their orders move the marks, and the next ones are made (`_Maker.planned_accounts`). Around them stand accounts on the brink of some
 mark, to the last bit and one beyond, accounts out of date, empty and random ones. Other scenarios and a path then visit the
 same world from other sides. One cell is one scenario, or one step of the path.
 
@@ -64,7 +64,7 @@ class _Maker:
 
     def __init__(self, rng: Random, family: str) -> None:
         self.rng, self.family = rng, family
-        n_assets = {"wide": rng.choice((65, 66, 80, 140)), "crowd": rng.randint(1, 4)}.get(
+        n_assets = {"wide": rng.choice((65, 65, 66, 80, 140)), "crowd": rng.randint(2, 4)}.get(
             family, rng.choice((1, 2, 2, 3, 4, 6))
         )
         self.most_lots = {"even": 12, "rough": rng.choice((5, 1000, 10**6)), "extreme": 2 ** rng.randint(1, 42)}.get(
@@ -77,20 +77,20 @@ class _Maker:
         self.w = self.survival()
         self.is_plain = rng.random() < 0.3  # planned accounts hold one position each: long chains
         self.marks = [self.price() for _ in range(n_assets)]
-        self.bids = [self.book(-1) for _ in range(n_assets)]
-        self.asks = [self.book(1) for _ in range(n_assets)]
+        self.bids = [self.book(-1) if a in self.held else [Row(1.0, 1)] for a in range(n_assets)]
+        self.asks = [self.book(1) if a in self.held else [Row(1.0, 1)] for a in range(n_assets)]
         self.world = World(self.marks, self.bids, self.asks, [])
 
     # Figures
 
-    @property
-    def is_even(self) -> bool:
+    def draws_even(self) -> bool:
+        """Say whether the next figure is a small dyadic one; by chance outside of ``even`` and ``extreme``."""
         return self.family == "even" or (self.family != "extreme" and self.rng.random() < 0.3)
 
     def price(self) -> float:
         if self.family == "extreme":
             return self.rng.choice((*PRICE_RANGE, math.ldexp(self.rng.uniform(0.5, 1.0), self.rng.randint(-52, 53))))
-        if self.is_even:
+        if self.draws_even():
             return float(64 * self.rng.randint(1, 64))
         return self.rng.uniform(0.5, 10.0 ** self.rng.randint(0, 5))
 
@@ -102,7 +102,7 @@ class _Maker:
                 range(rng.choice((2, 24, 62))), k=rng.choice((1, 4, 16, 24, 64 if self.family == "crowd" else 24))
             )
         )
-        even = self.is_even
+        even = self.draws_even()
         per_row = max(1, self.most_lots * rng.choice((1, 2, 8)) // rng.choice((1, 2, 4)))
         if rng.random() < 0.8:  # deep enough that the planned share of it still is a book
             per_row = min(2**46, math.ceil(per_row / self.w))
@@ -119,7 +119,7 @@ class _Maker:
 
     def rate(self) -> float:
         rng = self.rng
-        if self.is_even:
+        if self.draws_even():
             return rng.choice((0.0, 1.0, 1 / 64, 2 / 64, 8 / 64, 16 / 64))
         return rng.choice((0.0, 0.005, 0.0125, 0.05, 0.25, 1.0, rng.random(), rng.random() / 50))
 
@@ -138,7 +138,7 @@ class _Maker:
             return on_row
         if rng.random() < 0.03:
             return rng.choice((10.0, math.nextafter(-1.0, 0.0)))
-        if self.is_even:
+        if self.draws_even():
             return rng.choice((-1, -2, -4, -8, -16, -32, 1, 4, 16, 64)) / 64
         return rng.choice(
             (-rng.random() / 50, -rng.random() / 4, -rng.random() / 4, rng.random() / 4, rng.uniform(-0.999, 10))
@@ -180,7 +180,7 @@ class _Maker:
     def entry(self, asset: int) -> float:
         """Draw an entry price: the mark, near it, or 0 (a deposit, a debt in coin)."""
         rng, p0 = self.rng, self.marks[asset]
-        if not self.is_even and rng.random() < 0.5:
+        if not self.draws_even() and rng.random() < 0.5:
             return min(2.0**53, p0 * rng.uniform(0.7, 1.3))
         return rng.choice((0.0, p0, p0, min(2.0**53, p0 * rng.randint(32, 96) / 64)))
 
@@ -190,6 +190,8 @@ class _Maker:
         moved = [a for a in self.held if seen[-1][a] != seen[-2][a]]
         if not moved:
             return self.positions()
+        if rng.random() < 0.7 and (squeezed := self.squeezed_positions(seen)):
+            return squeezed
         if self.is_plain:
             asset = rng.choice(moved)
             lots = self.fitted(asset, flow[asset], w, 1 if seen[-1][asset] < seen[-2][asset] else -1)
@@ -202,7 +204,7 @@ class _Maker:
                 lots = self.fitted(asset, flow[asset], w, sign)
             found.append(Position(asset, lots, self.entry(asset), self.rate()))
         standing = [a for a in self.held if flow[a]]
-        if standing and rng.random() < 0.4:  # a leg whose closing takes forced flow out of a book again
+        if standing and rng.random() < 0.6:  # a leg whose closing takes forced flow out of a book again
             asset = rng.choice(standing)
             lots = (
                 -flow[asset] if rng.random() < 0.5 else -int(math.copysign(rng.randint(1, self.most_lots), flow[asset]))
@@ -210,6 +212,22 @@ class _Maker:
             found.append(Position(asset, lots, self.entry(asset), self.rate()))
         rng.shuffle(found)
         return tuple(found)
+
+    def squeezed_positions(self, seen: list[list[float]]) -> tuple[Position, ...]:
+        """Draw a short of an asset that fell and just rose, hedged by a long of one that fell on; none where none did."""
+        rng, first, last = self.rng, seen[1], seen[-1]
+        rose = [a for a in self.held if last[a] > seen[-2][a] < first[a]]
+        fell = [a for a in self.held if last[a] < first[a] and a not in rose]
+        if not rose or not fell:
+            return ()
+        short, long = rng.choice(rose), rng.choice(fell)
+        lots = rng.randint(1, self.most_lots)
+        gain = lots * max(0.0, first[short] - last[short])
+        cover = 1 + math.ceil(min(8.0 * self.most_lots, gain / (first[long] - last[long])))
+        return (
+            Position(long, cover, self.entry(long), self.rate()),
+            Position(short, -lots, self.entry(short), rng.choice((0.0, self.rate()))),
+        )
 
     def fitted(self, asset: int, flow: int, w: float, sign: int) -> int:
         """Return lots of that sign which bring the flow exactly to what some row absorbs, or to one lot more."""
@@ -272,7 +290,7 @@ class _Maker:
         rng = self.rng
         positions = self.positions()
         marks = list(rng.choice(seen))
-        prices = shocked_prices(self.world, shock)
+        prices = shocked_prices(self.world, _scaled(shock, rng.choice((1.0, 1.0, -1.0))))
         for asset in {p.asset for p in positions}:
             if rng.random() < 0.5:
                 row = rng.choice(rng.choice((self.bids, self.asks))[asset])
@@ -311,11 +329,14 @@ class _Maker:
         rng.shuffle(accounts)
         world = replace(self.world, accounts=accounts)
         scenarios = [(shock, w)]
-        n_scenarios = rng.randint(65, 140) if self.family == "crowd" and rng.random() < 0.1 else rng.randint(1, 10)
+        n_scenarios = rng.randint(1, 10)
+        if self.family == "wide":  # preparing so many books costs more than replaying them
+            n_scenarios = rng.randint(8, 24)
+        if self.family == "crowd" and rng.random() < 0.1:
+            n_scenarios = rng.randint(65, 140)
         while len(scenarios) < n_scenarios:
             share = rng.choice((0.5, 1.0, 1.0, 1.0, rng.uniform(0.8, 1.2), 0.0 if rng.random() < 0.2 else 1.0))
-            near = [max(-0.9999, min(10.0, s * share)) for s in shock]
-            scenarios.append((rng.choice((near, self.shocks())), rng.choice((w, w, self.survival()))))
+            scenarios.append((rng.choice((_scaled(shock, share), self.shocks())), rng.choice((w, w, self.survival()))))
         if rng.random() < 0.05:
             scenarios.append((shock, 10.0 ** -rng.uniform(2, 300)))  # hardly a book
         rng.shuffle(scenarios)
@@ -329,13 +350,18 @@ class _Maker:
         rng = self.rng
         steps = []
         for _ in range(n_steps):
-            anchor = rng.choice((shock, shock, [0.0 for _ in shock], [-s for s in shock], self.shocks()))
+            anchor = rng.choice((shock, shock, [0.0 for _ in shock], _scaled(shock, -1.0), self.shocks()))
             share = rng.choice((0.25, 0.5, 1.0, 1.0, 1.5))
-            moved = shocked_prices(self.world, [max(-0.9999, min(10.0, s * share)) for s in anchor])
+            moved = shocked_prices(self.world, _scaled(anchor, share))
             if steps and rng.random() < 0.3:  # only some assets move on
                 moved = [rng.choice(pair) for pair in zip(steps[-1], moved, strict=True)]
             steps.append([max(PRICE_RANGE[0], min(PRICE_RANGE[1], price)) for price in moved])
         return steps
+
+
+def _scaled(shock: Sequence[float], share: float) -> list[float]:
+    """Return that share of the shock (negative: the other way), within the domain."""
+    return [max(-0.9999, min(10.0, s * share)) for s in shock]
 
 
 def _needed(positions: tuple[Position, ...], marks: Sequence[float]) -> float:
@@ -380,10 +406,15 @@ def features(world: World, done: Rounds, prices: Sequence[float], dead_before: s
     note("shorts bought back", any(done.forced_purchase_lots))
     note("asset beyond the 64th liquidated", any(p.asset >= 64 for ps in held for p in ps))
     note("other asset forced", any(done.forced_sale_lots[a] and prices[a] == world.mark_ticks[a] for a in assets))
-    rows = [{p0 * row.relative_price for row in world.bids[a] + world.asks[a]} for a, p0 in enumerate(world.mark_ticks)]
-    note("shock on a book row", any(prices[a] != world.mark_ticks[a] and prices[a] in rows[a] for a in assets))
+    shocked = [a for a in assets if prices[a] != world.mark_ticks[a]]
+    note("shock on a book row", any(_is_on_a_row(world, a, prices[a]) for a in shocked))
     found += sorted(_close_calls(world, done, out | dead_before))
     return found
+
+
+def _is_on_a_row(world: World, asset: int, price: float) -> bool:
+    """Say whether the price is that of a row of the book that hangs from the reference mark."""
+    return any(price == world.mark_ticks[asset] * row.relative_price for row in world.bids[asset] + world.asks[asset])
 
 
 def _turns(column: list[float]) -> bool:

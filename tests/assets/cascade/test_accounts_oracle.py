@@ -33,7 +33,7 @@ from assets.cascade.accounts import replay_accounts, replay_accounts_path
 from assets.cascade.accounts_lattice import AccountLattice, Accounts, Markets, prepare_accounts
 from assets.cascade.lattice import Book
 
-# A cell must meet each of these at least so often per family, or the generator has become easy.
+# Each family's cells must meet each of these once in a thousand, and at least so often, or the generator has become easy.
 FEW = 3
 EVERYWHERE = (
     "liquidation",
@@ -114,9 +114,9 @@ def type_of(name: str) -> type:
     return np.float64 if name.endswith(("_ticks", "_ticklots")) else np.int64
 
 
-def differences(theirs: object, ours: dict[str, Any]) -> list[str]:
+def differences(theirs: Any, ours: dict[str, Any]) -> list[str]:
     """Return a line per field of the product's result that is not the oracle's, bit for bit."""
-    assert {f.name for f in fields(theirs)} == set(ours)  # type: ignore[arg-type]
+    assert {f.name for f in fields(theirs)} == set(ours)
     lines = []
     for name, truth in ours.items():
         answer = getattr(theirs, name)
@@ -190,7 +190,7 @@ def met(case: Case, cells: list[tuple[Rounds, list[float], set[int]]]) -> Iterat
 @pytest.mark.trial("accounts_vs_oracle")
 @pytest.mark.parametrize("family", FULL_CELLS)
 def test_masks_agree_with_the_second_authors_oracle(family: str, trial_count: Callable[..., int]) -> None:
-    n_cells = trial_count(FULL_CELLS[family], sample=1000)
+    n_cells = trial_count(FULL_CELLS[family], sample=800)
     rng = Random(f"accounts and their oracle: {family}")
     count: Counter[str] = Counter()
     while count["cells"] < n_cells:
@@ -204,7 +204,7 @@ def test_masks_agree_with_the_second_authors_oracle(family: str, trial_count: Ca
         count.update({"worlds": 1, "cells": case.n_cells})
         count.update(met(case, cells))
     print(family, dict(sorted(count.items())))
-    too_rare = [name for name in (*EVERYWHERE, *PER_FAMILY.get(family, ())) if count[name] < FEW]
+    too_rare = [name for name in (*EVERYWHERE, *PER_FAMILY.get(family, ())) if count[name] < max(FEW, n_cells // 1000)]
     assert not too_rare, f"the generator has become easy: {too_rare} in {count['cells']} cells"
 
 
