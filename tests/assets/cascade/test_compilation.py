@@ -51,12 +51,13 @@ def test_warmup_forgets_the_cache_once_and_then_gives_up_loudly(monkeypatch: pyt
 
     def child(function: str) -> str | None:
         asked.append(function)
-        return None if function == "forget_cache" else "pickle data was truncated"
+        return "pickle data was truncated" if function == "compile_static" else None
 
     monkeypatch.setattr(compilation, "_in_child", child)
     with pytest.raises(RuntimeError, match="pickle data was truncated"):
         compilation.warmup()
-    assert asked == ["compile_kernels", "forget_cache", "compile_kernels"]
+    shares = ["compile_accounts", "compile_dynamic", "compile_static"]
+    assert [sorted(asked[:3]), asked[3], sorted(asked[4:])] == [shares, "forget_cache", shares]
 
 
 def test_warmup_heals_a_truncated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +70,34 @@ def test_warmup_heals_a_truncated_cache(tmp_path: Path, monkeypatch: pytest.Monk
     assert cached, "the kernels were not cached where the caller said"
     for file in cached:
         file.write_bytes(file.read_bytes()[:-2000])
-    assert compilation._in_child("compile_kernels") is not None, (
+    assert compilation._in_child("compile_static") is not None, (
         "the truncated file was not noticed: this test proves nothing"
     )
     compilation.warmup()
-    assert compilation._in_child("compile_kernels") is None
+    assert compilation._in_child("compile_static") is None
     assert stranger.exists()
+
+
+def test_a_changed_inner_loop_leaves_no_stale_caller(project_root: Path, tmp_path: Path) -> None:
+    module = tmp_path / "kernel.py"
+    module.write_text((project_root / "assets" / "cascade" / "kernel.py").read_text())
+    # Two buckets, the first exactly at the mark after the shock: inclusive triggers reach it, strict ones do not.
+    program = """
+import numpy as np, kernel
+states = np.zeros((1, 5), dtype=np.int64)
+prefix, book = np.array([0, 3, 7]), (np.array([0.95, 0.5]), np.array([100, 200]))
+kernel.merge_scenarios(np.array([990.0, 900.0]), prefix, *book, np.array([[990.0, 1000.0, 1.0]]), states)
+print(states[0, kernel.REACHED])
+"""
+
+    def reached() -> str:
+        environment = {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PATH": "/usr/bin"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert [reached(), reached()] == ["1", "1"]
+    changed = module.read_text().replace("triggers[high] >= mark", "triggers[high] > mark")
+    module.write_text(changed.replace("triggers[middle] >= mark", "triggers[middle] > mark"))
+    assert reached() == "0"
