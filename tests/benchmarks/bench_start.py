@@ -22,9 +22,12 @@ CACHE = BUILD / "bench_cache"
 # Per engine the function that runs each of its kernels once on a tiny market.
 FIRST_RESULTS = {
     "A": "from assets.cascade.simulate import compile_kernels as run; run()",
+    "B": "from assets.cascade.grid import compile_grid_kernels as run; run()",
     "C": "from assets.cascade.accounts import compile_account_kernels as run; run()",
     "D": "from assets.cascade.dynamic import compile_kernels as run; run()",
 }
+EVERYTHING = "from assets.cascade.compilation import compile_kernels as run; run()"
+AHEAD = "from assets.cascade.compilation import warmup as run; run()"
 LIBRARIES_ALONE = "import numpy, numba"
 
 
@@ -43,26 +46,14 @@ def rows() -> Iterator[Row]:
 
 
 def _compilation() -> Iterator[Row]:
-    shutil.rmtree(CACHE, ignore_errors=True)
-    cold_s, cpu_s = _seconds("; ".join(FIRST_RESULTS.values()))
-    left_out = sorted({p.stem for p in (ROOT / "assets" / "cascade").glob("kernel*.py")} - _cached_modules())
-    note = f"{len(list(CACHE.rglob('*.nbi')))} functions with a cache of their own; {cpu_s:.1f} s of processor time"
-    name = "Start: full cold compile, one process"
-    if left_out:
-        why = f"not measured: nothing here compiles {', '.join(left_out)}"
-        yield Row(name, None, COMPILE_FLOOR_S, "s", is_most=True, note=why)
-        yield Row(f"{name}, without {', '.join(left_out)}", cold_s, unit="s", note=note)
-    else:
-        yield Row(name, cold_s, COMPILE_FLOOR_S, "s", is_most=True, note=note)
-    shutil.rmtree(CACHE, ignore_errors=True)
-    start = time.perf_counter()
-    children = [_child(program) for program in FIRST_RESULTS.values()]
-    for child in children:
-        _wait(child)
-    note = f"{len(children)} processes on {os.cpu_count()} cores"
-    yield Row(
-        "Start: full cold compile, one process per engine at once", time.perf_counter() - start, unit="s", note=note
-    )
+    for name, program in (
+        ("in one process", EVERYTHING),
+        (f"as `lowtide warmup` does on {os.cpu_count()} cores", AHEAD),
+    ):
+        shutil.rmtree(CACHE, ignore_errors=True)
+        cold_s, cpu_s = _seconds(program)
+        note = f"{len(list(CACHE.rglob('*.nbi')))} cached functions; {cpu_s:.1f} s of processor time"
+        yield Row(f"Start: full cold compile, {name}", cold_s, COMPILE_FLOOR_S, "s", is_most=True, note=note)
 
 
 def _memory() -> Iterator[Row]:
@@ -76,10 +67,6 @@ def _memory() -> Iterator[Row]:
         child = _child(f"{program}; print(open('{status}').read())", stdout=subprocess.PIPE)
         said = dict(line.split(":", 1) for line in child.communicate()[0].decode().splitlines() if ":" in line)
         yield Row(name, int(said["VmHWM"].split()[0]) / 1024, unit="MiB")
-
-
-def _cached_modules() -> set[str]:
-    return {p.name.split(".")[0] for p in CACHE.rglob("*.nbi")}
 
 
 def _child(program: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
