@@ -58,7 +58,7 @@ _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 def _count_reached(triggers: F64, mark: float, begin: int) -> int:
     """Return how many triggers are at or above `mark`, knowing that the first `begin` are. Gallops, then bisects.
 
-    Strides grow eightfold: in a large book of fuel a step is a wait for memory, and a bisection of one stride more costs less.
+    Strides grow sixteenfold: in a large book of fuel a step is a wait for memory, and a bisection of one stride more costs less.
     """
     n = triggers.shape[0]
     low = begin
@@ -67,7 +67,7 @@ def _count_reached(triggers: F64, mark: float, begin: int) -> int:
     while high < n and triggers[high] >= mark:
         low = high + 1
         high += step
-        step *= 8
+        step *= 16
     high = min(high, n)
     while low < high:
         middle = (low + high) // 2

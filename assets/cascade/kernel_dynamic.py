@@ -149,10 +149,11 @@ def _begin_day(fuels: Fuels, fuel: int, mark: float, work: Work, balance: I64) -
         end = fuels.edges[fuel, side + 1] - first
         price = mark if side == 0 else -mark
         initial = 0
-        for k in range(begin, end):
-            bins.lots[k] = fuels.lots[first + k]
-            bins.scale[k] = 1.0
-            initial += bins.lots[k]
+        given, lots, scale = fuels.lots[first + begin : first + end], bins.lots[begin:end], bins.scale[begin:end]
+        for k in range(given.shape[0]):
+            lots[k] = given[k]
+            scale[k] = 1.0
+            initial += given[k]
         cursor = begin
         excluded = 0
         while cursor < end and bins.trigger[cursor] >= price:
@@ -399,8 +400,10 @@ def _next_survival(depth: F64, survival: float, close: float, before: float, flo
 @njit(**_HELPER)
 def _spread(decay: F64, step: int, lots: float, begin: int, end: int, load: F64) -> None:
     """Add the decayed lots of one step to the loads of steps ``begin .. end``; for each load in order of steps."""
-    for t in range(begin, end):
-        load[t] += decay[t - step] * lots
+    # Slices that are counted from 0: an index that might be negative would keep the loop from vector instructions.
+    later, weights = load[begin:end], decay[begin - step : end - step]
+    for k in range(later.shape[0]):
+        later[k] += weights[k] * lots
 
 
 # --- mode 2 -------------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ class Book:
     Parameters
     ----------
     relative_price : float64[n_rows]
-        ``r_j > 0``: at most 1 and non-increasing for long fuel, at least 1 and non-decreasing for short fuel.
+        ``r_j > 0``: at most 1 and non-increasing for long fuel, at least 1, at most 2^53 and non-decreasing for short fuel.
     cumulative_lots : int64[n_rows]
         ``C_j >= 0``, non-decreasing, the last one positive and below 2^53.
     """
@@ -137,6 +137,8 @@ def _checked_book(book: Book, side: PositionSide) -> tuple[F64, I64]:
         refuse("relative_price", np.diff(price, prepend=price[0]) > 0, price, "rows for long fuel must not rise")
     else:
         refuse("relative_price", price < 1, price, "above a short's mark rows are at least 1")
+        # So that no mark overflows: an infinite mark has no distance.
+        refuse("relative_price", price > MAX_EXACT_LOTS, price, "a row is at most 2^53 times the mark")
         refuse("relative_price", np.diff(price, prepend=price[0]) < 0, price, "rows for short fuel must not fall")
     refuse("cumulative_lots", lots < 0, lots, "depth must not be negative")
     refuse("cumulative_lots", np.diff(lots, prepend=lots[0]) < 0, lots, "cumulative depth must not decrease")

@@ -58,6 +58,7 @@ def test_unlawful_book_is_refused(price: list, lots: list, message: str) -> None
     [
         ([0.99, 1.02, 1.03], r"relative_price\[0\] = 0\.99: above a short's mark"),
         ([1.01, 1.03, 1.02], r"relative_price\[2\] = 1\.02: rows for short fuel must not fall"),
+        ([1.01, 1.03, 1e300], r"relative_price\[2\] = 1e\+300: a row is at most 2\^53 times the mark"),
     ],
 )
 def test_unlawful_book_for_shorts_is_refused(price: list[float], message: str) -> None:

@@ -18,7 +18,7 @@ i64 count_reached(const double* triggers, i64 n, double mark, i64 begin) {
     while (high < n && triggers[high] >= mark) {
         low = high + 1;
         high += step;
-        step *= 8;
+        step *= 16;
     }
     high = std::min(high, n);
     while (low < high) {
