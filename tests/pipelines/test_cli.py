@@ -100,6 +100,17 @@ def test_stress_answers_in_every_setting(market: Market, home: Path) -> None:
         (("--asset", "BTC", "--shock", "1.5"), "shock"),
         (("--asset", "BTC", "--shock", "0.1", "--side", "up"), "side"),
         (("--asset", "NOPE", "--shock", "0.1"), "NOPE"),
+        (("--asset", "BTC", "--shock", "nan"), "shocks_frac[0] = nan: a downward shock must be inside (0, 1)"),
+        (("--asset", "BTC", "--shock", "11", "--side", "short"), "shocks_frac[0] = 11.0: an upward shock"),
+        (("--asset", "BTC", "--shock", "0.1", "--shock-kind", "halt"), "shock_kind = 'halt': must be sell or reprice"),
+        (
+            ("--asset", "BTC", "--shock", "0.1", "--depth-survival", "1.5"),
+            "depth_survival_frac = 1.5: W must be inside",
+        ),
+        (("--asset", "BTC", "--shock", "0.1", "--impact-exponent", "nan"), "impact_exponent_x = nan: g must be inside"),
+        (("--asset", "BTC", "--shock", "0.1", "--leverage-cap", "0.5"), "leverage_cap_x = 0.5: must be finite and"),
+        (("--asset", "BTC", "--shock", "0.1", "--draws", "0"), "draws = 0: at least one"),
+        (("--asset", "BTC", "--shock", "0.1", "--draws", "100000000000"), "GiB are free; ask for fewer draws"),
     ],
 )
 def test_stress_refuses_what_it_cannot_answer(
@@ -108,7 +119,44 @@ def test_stress_refuses_what_it_cannot_answer(
     done = market.lowtide(home, "stress", *arguments)
     assert done.returncode == 1
     assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def ask_stress(market: Market, home: Path, *arguments: str) -> list[dict]:
+    """Ask `lowtide stress` about BTC and return the rows of its JSON."""
+    done = market.lowtide(home, "stress", "--asset", "BTC", *arguments, "--draws", "40", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_stress_replays_what_its_options_say(market: Market, home: Path) -> None:
+    options = ("--shock", "0.05", "--shock-kind", "sell", "--depth-survival", "0.5", "--impact-exponent", "0.6")
+    (row,) = ask_stress(market, home, *options)
+    assert row["setting"] == "sell|W=0.50|g=0.60|phi=1.00|estimated"
+    assert (row["draws_count"], row["shock_frac"]) == (40, 0.05)
+    for quantity in ("sim_move_{}_frac", "sim_forced_notional_{}_usd", "sim_shortfall_{}_usd"):
+        low, middle, high = (float(row[quantity.format(p)]) for p in ("p05", "p50", "p95"))
+        assert 0 <= low <= middle <= high
+    assert row["sim_move_p05_frac"] >= 0.05 - 1e-9
+    assert float(row["sim_forced_notional_p05_usd"]) < float(row["sim_forced_notional_p95_usd"])
+
+
+def test_a_leverage_cap_lowers_what_a_small_shock_forces_unless_it_revives_positions(
+    market: Market, home: Path
+) -> None:
+    as_it_is, at_10x, at_50x = (
+        ask_stress(market, home, "--shock", "0.02", "--side", "short", *cap)
+        for cap in ((), ("--leverage-cap", "10"), ("--leverage-cap", "50"))
+    )
+    for before, after in zip(as_it_is, at_10x, strict=True):
+        assert after["fuel_prior"] == f"{before['fuel_prior']}|leverage<=10.00"
+        assert float(after["sim_forced_notional_usd"]) < float(before["sim_forced_notional_usd"])
+        assert float(after["sim_forced_notional_p95_usd"]) < float(before["sim_forced_notional_p95_usd"])
+    # At 50x it forces a little more: 100x shorts that the price had passed, and that were left out as gone, still stand.
+    for before, after in zip(as_it_is, at_50x, strict=True):
+        assert float(after["sim_excluded_base"]) < float(before["sim_excluded_base"])
+        assert float(after["sim_forced_notional_usd"]) > float(before["sim_forced_notional_usd"])
 
 
 def test_doctor_says_what_is_there(market: Market, home: Path, tmp_path: Path) -> None:
