@@ -15,6 +15,9 @@ from accounts_cases import Case, differences, random_case, tight_case
 
 from assets.cascade.accounts import prepare_accounts, replay_accounts, replay_accounts_path
 
+# Crowds; interpreted kernels are held to the second author's oracle in `test_accounts_oracle.py`.
+pytestmark = pytest.mark.compiled
+
 SCENARIOS = 8
 
 
@@ -41,7 +44,6 @@ def test_engines_agree_on_awkward_worlds(trial_count: Callable[..., int]) -> Non
     assert failing == [], f"{len(failing)} of {worlds} worlds; rebuild the first with random_case({failing[0][0]})"
 
 
-@pytest.mark.compiled
 @pytest.mark.trial("accounts_masks_vs_naive")
 def test_engines_agree_on_crowded_worlds(trial_count: Callable[..., int]) -> None:
     # Hundreds of blocks over all levels; long paths move the anchor often.
@@ -51,7 +53,6 @@ def test_engines_agree_on_crowded_worlds(trial_count: Callable[..., int]) -> Non
         assert disagreement(case) == "", f"random_case({seed}, n_accounts=3_000, n_steps=60)"
 
 
-@pytest.mark.compiled
 @pytest.mark.trial("accounts_masks_vs_naive")
 def test_engines_agree_close_to_liquidation(trial_count: Callable[..., int]) -> None:
     # Moves of a few basis points against slacks of the same size: a certificate that is a little too generous shows here.
@@ -80,7 +81,6 @@ def test_the_worlds_are_awkward() -> None:
     assert min(seen.values()) >= 20, seen
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize("threads", [2, 8])
 def test_threads_do_not_change_a_byte(threads: int) -> None:
     case = random_case(3, n_accounts=2_000, n_scenarios=61)
@@ -92,7 +92,6 @@ def test_threads_do_not_change_a_byte(threads: int) -> None:
     assert alone.liquidated_count.max() > 0
 
 
-@pytest.mark.compiled
 def test_scenarios_do_not_leak_into_each_other() -> None:
     # The undo list must leave nothing behind: each scenario alone gives what it gave in the row.
     case = random_case(11, n_accounts=1_500, n_scenarios=24)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from assets.cascade.simulate import Book, Fuel, Outcome, Scenario, replay_static
@@ -52,28 +52,41 @@ def test_uniform_market_stops_at_the_ceiling_exactly(side: str, trial_count: Cal
 
 @pytest.mark.parametrize("side", ["long", "short"])
 @pytest.mark.parametrize("kind", ["sell", "reprice"])
-@pytest.mark.parametrize("n", [0.1, 0.5, 0.8])
-def test_uniform_market_is_within_one_amplified_step_of_the_continuum(side: str, kind: str, n: float) -> None:
-    a, b = int(1_000 * n), 1_000
-    book, fuel = _uniform(side, a, b, 12_000, 14_000)
-    for s in (0.01, 0.0333, 0.05):
-        per_shock = 1.0 if kind == "sell" else 1.0 + SIGN[side] * s
-        expected = s / (1.0 - n * per_shock)
+def test_uniform_market_is_within_one_amplified_step_of_the_continuum(
+    side: str, kind: str, trial_count: Callable[[int], int]
+) -> None:
+    b = 1_000
+
+    @settings(max_examples=trial_count(10_000), deadline=None, derandomize=True, database=None)
+    @given(st.integers(0, 850), st.floats(0.001, 0.02))
+    def holds(a: int, s: float) -> None:
+        per_shock = a / b * (1.0 if kind == "sell" else 1.0 + SIGN[side] * s)
+        expected = s / (1.0 - per_shock)
+        book, fuel = _uniform(side, a, b, 3_000, 3_500)
         outcome = _replay(book, fuel, Scenario(s, kind, side))
         found = abs(outcome.mark_ticks / MARK - 1.0)
         # One step of the row that absorbs and one of the bucket that is reached, both fed back. For "sell" js is at or
         # before the shock price, which costs one more step of depth.
-        assert abs(found - expected) <= 2.0 / MARK / (1.0 - n * per_shock)
+        assert abs(found - expected) <= 2.0 / MARK / (1.0 - per_shock)
+
+    holds()
 
 
 @pytest.mark.parametrize("side", ["long", "short"])
-def test_beyond_the_end_of_the_fuel_the_move_is_shock_plus_n_times_its_length(side: str) -> None:
-    fuel_steps, k, a, b = 800, 600, 700, 1_000
-    book, fuel = _uniform(side, a, b, fuel_steps, 4_000)
-    outcome = _replay(book, fuel, Scenario(k / MARK, "sell", side))
-    found = abs(outcome.mark_ticks - MARK)
-    assert found == k + math.ceil(a * fuel_steps / b)
-    assert outcome.forced_lots == a * fuel_steps
+def test_beyond_the_end_of_the_fuel_the_move_is_shock_plus_n_times_its_length(
+    side: str, trial_count: Callable[[int], int]
+) -> None:
+    @settings(max_examples=trial_count(10_000), deadline=None, derandomize=True, database=None)
+    @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 300), st.integers(1, 300))
+    def holds(a: int, extra: int, fuel_steps: int, k: int) -> None:
+        b = a + extra
+        assume(-(-k * b // (b - a)) > fuel_steps)  # else it stops inside the fuel
+        book, fuel = _uniform(side, a, b, fuel_steps, 700)
+        outcome = _replay(book, fuel, Scenario(k / MARK, "sell", side))
+        assert abs(outcome.mark_ticks - MARK) == k + -(-a * fuel_steps // b)
+        assert outcome.forced_lots == a * fuel_steps
+
+    holds()
 
 
 def test_without_fuel_the_shock_is_the_end() -> None:
@@ -84,25 +97,30 @@ def test_without_fuel_the_shock_is_the_end() -> None:
         assert (outcome.rounds, outcome.forced_lots, outcome.average_fill_ticks) == (0, 0, None)
 
 
-def test_exponential_impact_ends_where_cifuentes_ferrucci_and_shin_say() -> None:
+def test_exponential_impact_ends_where_cifuentes_ferrucci_and_shin_say(trial_count: Callable[[int], int]) -> None:
     """Inverse demand p = p_s exp(-alpha X): the fixed point of p = p_s exp(-alpha F(p)), Cifuentes et al. (2005), eq. 5."""
-    s, lots_per_tick, lots_per_row = 0.04, 100, 50
-    start = MARK * (1 - s)
-    for branching in (0.3, 0.6, 0.9):
+    lots_per_tick, lots_per_row = 100, 200
+    prices = MARK - np.arange(1.0, MARK)
+    fuel = Fuel(prices, np.full(prices.size, lots_per_tick), prices)
+    rows = np.arange(1, 20_000)
+
+    @settings(max_examples=trial_count(10_000), deadline=None, derandomize=True, database=None)
+    @given(st.floats(0.05, 0.9), st.floats(0.001, 0.2))
+    def holds(branching: float, s: float) -> None:
+        start = MARK * (1 - s)
         alpha = branching / (lots_per_tick * MARK)
-        rows = np.arange(1, 80_000)
         book = Book(np.exp(-alpha * lots_per_row * rows), lots_per_row * rows)
-        prices = MARK - np.arange(1.0, MARK)
-        fuel = Fuel(prices, np.full(prices.size, lots_per_tick), prices)
         outcome = _replay(book, fuel, Scenario(s, "reprice", "long"))
         high, low = start, 1.0
-        for _ in range(200):
+        for _ in range(60):
             middle = (high + low) / 2
             is_above = start * math.exp(-alpha * lots_per_tick * (MARK - middle)) < middle
             high, low = (middle, low) if is_above else (high, middle)
         # Tabulation: one row of price impact and one bucket, fed back.
         step = alpha * lots_per_row * MARK + 1.0
         assert abs(outcome.mark_ticks - high) <= step / (1.0 - branching)
+
+    holds()
 
 
 def test_each_level_triggers_the_next_in_its_own_round() -> None:
