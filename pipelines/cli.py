@@ -62,6 +62,11 @@ def _days(first: str, last: str | None, option: str = "--date") -> list[date]:
     return [start] if start == end else [start + timedelta(days=i) for i in range((end - start).days + 1)]
 
 
+def _check_format(form: str) -> None:
+    if form not in {"table", "csv", "json"}:
+        raise CommandError(f"--format {form!r} is not a format: table, csv or json")
+
+
 @app.command()
 def demo(
     home: Annotated[
@@ -266,8 +271,7 @@ def sql(
     from pipelines.console import print_rows
     from pipelines.lake.publish import open_published
 
-    if form not in {"table", "csv", "json"}:
-        raise CommandError(f"--format {form!r} is not a format: table, csv or json")
+    _check_format(form)
     con = open_published(_snapshot(home))
     try:
         cursor = con.execute(query)
@@ -316,6 +320,7 @@ def stress(
     from pipelines.console import print_rows
     from pipelines.lake.publish import open_published
 
+    _check_format(form)
     if side not in {"long", "short"}:
         raise CommandError(f"--side {side!r} is not a position side: long (a fall) or short (a squeeze)")
     settings = asked_settings(shock_kind, depth_survival, impact_exponent)

@@ -142,12 +142,21 @@ class GridCounts:
         return marks
 
     def notional_quantile(self, p: float) -> F64:
-        """Return a quantile of the forced notional in ticks x lots, float64[n_shocks, n_liquidities]."""
-        return bin_value(_nearest_rank(self.notional_count, p)) * self.money_unit_ticklots
+        """Return a quantile of the forced notional in ticks x lots, float64[n_shocks, n_liquidities].
+
+        Infinite where it is beyond the last bin: 2^53 units or more; take a larger `money_unit_ticklots`.
+        """
+        return self._money(_nearest_rank(self.notional_count, p))
 
     def shortfall_quantile(self, p: float) -> F64:
         """Return a quantile of the shortfall in ticks x lots, float64[n_shocks, n_liquidities]."""
-        return bin_value(_nearest_rank(_asked("with_shortfall", self.shortfall_count), p)) * self.money_unit_ticklots
+        return self._money(_nearest_rank(_asked("with_shortfall", self.shortfall_count), p))
+
+    def _money(self, bins: I64) -> F64:
+        # The last bin has no upper end: its value is "more than the bins hold", never a figure.
+        last = self.notional_count.shape[-1] - 1
+        money: F64 = np.where(bins == last, np.inf, bin_value(bins) * self.money_unit_ticklots)
+        return money
 
     def rounds_quantile(self, p: float) -> F64:
         """Return a quantile of the rounds, float64[n_shocks, n_liquidities]; exact to 127."""

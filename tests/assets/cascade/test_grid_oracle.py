@@ -132,7 +132,9 @@ def differences(world: GridWorld) -> list[str]:
                 if marks[i, v] != place_mark(world, i, place):
                     parted.append(f"place_quantile({p})[{i}, {v}]")
                 money = [oracle_bin(cells[d, i, v].forced_notional_ticklots / world.money_unit_ticklots) for d in draws]
-                value = oracle_bin_value(nearest_rank(money, p), is_whole=False) * world.money_unit_ticklots
+                rank = nearest_rank(money, p)
+                value = oracle_bin_value(rank, is_whole=False) * world.money_unit_ticklots
+                value = math.inf if rank == BIN_COUNT - 1 else value
                 if notionals[i, v] != value:
                     parted.append(f"notional_quantile({p})[{i}, {v}]")
     return parted
