@@ -26,6 +26,9 @@ from assets.cascade.params import (
 from assets.cascade.simulate import Scenario, replay_static
 from quality.schemas.sim import BRANCHING_PROFILES, CRITICAL_SHOCKS, SIM_DAY_COLUMN, SIM_TABLES, STRESS_SCENARIOS
 
+# Tables of a thousand draws; interpreted kernels are held to the oracles.
+pytestmark = pytest.mark.compiled
+
 DAY = date(2025, 10, 9)
 LAST_HOUR = datetime(2025, 10, 9, 23)
 Build = Callable[..., duckdb.DuckDBPyConnection]

@@ -36,6 +36,9 @@ from assets.cascade.simulate import Book, Fuel, Scenario, replay_static, sweep_s
 from assets.cascade.state import MarketState, market_states
 from assets.cascade.uncertainty import Draws, draw, exponents_x, survivals_frac, weights_frac
 
+# Tables of a thousand draws; interpreted kernels are held to the oracles.
+pytestmark = pytest.mark.compiled
+
 DAY = date(2025, 10, 9)
 Build = Callable[..., duckdb.DuckDBPyConnection]
 # A bin of money is 1.6 % wide and its middle stands for it.

@@ -15,6 +15,9 @@ from assets.cascade.params import EVENT_LEAST_MOVE_FRAC
 from assets.cascade.replays import replay_rows
 from quality.schemas.sim import REPLAYS
 
+# Tables of a thousand draws; interpreted kernels are held to the oracles.
+pytestmark = pytest.mark.compiled
+
 DAY = date(2025, 10, 9)
 NEXT = DAY + timedelta(days=1)
 Build = Callable[..., duckdb.DuckDBPyConnection]
