@@ -662,6 +662,7 @@ def find_critical(
     """
     n = triggers.shape[0]
     m = relative_price.shape[0]
+    together = np.empty(n + 1, dtype=np.int64)
     mark, least_shock, least_gain, least_forced, open_interest = rule[0], rule[1], rule[2], rule[3], rule[4]
     part_prefix = np.empty((n + 1, part_lots.shape[1]), dtype=np.int64)
     sold_prefix = np.empty(n + 1, dtype=np.int64)
@@ -669,6 +670,8 @@ def find_critical(
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
         _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
+        for k in range(n + 1):
+            together[k] = part_prefix[k].sum()
         for w in range(survivals.shape[1]):
             shocks[:, SURVIVAL] = survivals[d, w]
             sweep_scenarios(triggers, sold_prefix, relative_price, book, shocks, states)
@@ -680,7 +683,7 @@ def find_critical(
                 if row < 0:
                     end = shocks[s, START]
                 move = abs(1.0 - end / mark)
-                forced = part_prefix[states[s, REACHED]].sum() / open_interest
+                forced = together[states[s, REACHED]] / open_interest
                 if shock_frac[s] >= least_shock and forced >= least_forced:
                     if soft < 0 and move - shock_frac[s] >= max(shock_frac[s], least_gain):
                         soft = s

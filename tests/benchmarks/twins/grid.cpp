@@ -300,10 +300,15 @@ void find_critical(const double* triggers, const Drawn* drawn, double sold_share
     const double mark = rule[0], least_shock = rule[1], least_gain = rule[2], least_forced = rule[3];
     const double open_interest = rule[4];
     Fuel fuel(n, n_parts);
+    std::vector<i64> forced_lots(n + 1);
     for (i64 d = 0; d < z.n_draws; ++d) {
         const i64* lots = drawn->lots + drawn->book_index[d] * m;
         const double* profile = drawn->profiles + drawn->profile_index[d] * n_parts * n;
         fuel.fill(drawn->part_lots + d * n_parts, profile, n, n_parts, sold_share);
+        for (i64 k = 0; k <= n; ++k) {
+            forced_lots[k] = 0;
+            for (i64 g = 0; g < n_parts; ++g) forced_lots[k] += fuel.part_prefix[k * n_parts + g];
+        }
         for (i64 w = 0; w < z.n_liquidities; ++w) {
             for (i64 s = 0; s < z.n_shocks; ++s)
                 shocks[N_SHOCK * s + SURVIVAL] = drawn->survivals[d * z.n_liquidities + w];
@@ -315,9 +320,7 @@ void find_critical(const double* triggers, const Drawn* drawn, double sold_share
                 const i64 row = states[N_STATE * s + ROW], reached = states[N_STATE * s + REACHED];
                 double end = row < 0 ? shock[START] : row == m ? floors[s] : shock[BASE] * price[row];
                 const double move = std::fabs(1.0 - end / mark);
-                i64 together = 0;
-                for (i64 g = 0; g < n_parts; ++g) together += fuel.part_prefix[reached * n_parts + g];
-                const double forced = double(together) / open_interest;
+                const double forced = double(forced_lots[reached]) / open_interest;
                 if (shock_frac[s] >= least_shock && forced >= least_forced) {
                     if (soft < 0 && move - shock_frac[s] >= std::max(shock_frac[s], least_gain)) soft = i32(s);
                     const double rise = move - move_before;
