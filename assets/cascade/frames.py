@@ -278,12 +278,18 @@ class _SideRows:
 
 
 def _side_rows(
-    on: MarketSide, settings: Sequence[Setting], shocks_frac: Sequence[float], draws: Draws, *, with_search: bool
+    on: MarketSide,
+    settings: Sequence[Setting],
+    shocks_frac: Sequence[float],
+    draws: Draws,
+    *,
+    with_search: bool,
+    threads: int | None = None,
 ) -> _SideRows:
     """Replay one side: every shock and setting, central and drawn; `with_search` adds critical shocks and branching."""
     rows = _SideRows([], [], [])
     n_draws = draws.depth_x.size
-    threads = os.cpu_count() or 1
+    threads = threads or os.cpu_count() or 1
     for group in _groups(settings):
         kind = group[0].shock_kind
         book = on.book(group[0].impact_exponent_x)
@@ -327,13 +333,21 @@ def _draws(state: MarketState, prior: TierPrior, n_draws: int) -> Draws:
 # --- frames, writing, one question ---------------------------------------------------------------------------------------
 
 
-def stress_frames(con: duckdb.DuckDBPyConnection, day: date) -> StressFrames:
-    """Replay every asset's closing state of a day over the reported shocks and search its critical shocks.
+def stress_frames(con: duckdb.DuckDBPyConnection, day: date, *, threads: int | None = None) -> StressFrames:
+    """Replay every asset's closing state of a day over the reported shocks and search its critical shocks; replay its events.
+
+    Parameters
+    ----------
+    con : duckdb.DuckDBPyConnection
+        Schema ``marts`` exists.
+    day : datetime.date
+    threads : int, optional
+        Threads of the kernels, else one per core; the rows are the same on any number.
 
     Returns
     -------
     StressFrames
-        `stress` and `critical` have exactly the columns and types of ``quality/schemas/sim.py``, sorted by grain.
+        Every frame has exactly the columns and types of ``quality/schemas/sim.py``, sorted by grain.
     """
     found = survey(con, day)
     rows = _SideRows([], [], [])
@@ -341,7 +355,12 @@ def stress_frames(con: duckdb.DuckDBPyConnection, day: date) -> StressFrames:
         draws = _draws(state, TIER_PRIOR, DRAWS_COUNT)
         for side in POSITION_SIDES:
             of_side = _side_rows(
-                MarketSide(state, side, TIER_PRIOR), SETTINGS, REPORTED_SHOCKS_FRAC, draws, with_search=True
+                MarketSide(state, side, TIER_PRIOR),
+                SETTINGS,
+                REPORTED_SHOCKS_FRAC,
+                draws,
+                with_search=True,
+                threads=threads,
             )
             rows.stress.extend(of_side.stress)
             rows.critical.extend(of_side.critical)
