@@ -24,6 +24,9 @@ MAX_UPWARD_SHOCK_FRAC = 10.0
 # of ticks; prices up to 9e7 quote stay below 2^53 ticks, above that they could not be told apart in float64.
 TICK_DECIMALS = 8
 
+# Prices below so many ticks are left out: a tick would be more than 1 bps of them, and marks are whole ticks.
+LEAST_MARK_TICKS = 10_000
+
 # Sums of lots are compared with float64 products, so they must stay exact there.
 MAX_EXACT_LOTS = 2**53
 
@@ -47,8 +50,8 @@ FAR_ROW_STEP_BPS = 100
 # tell from ordinary trade; at 10 % most altcoin flushes of a year would be missing.
 EVENT_LEAST_MOVE_FRAC = 0.05
 
-# The free replay is given the observed path up to the step in which a fifth of the day's move is reached. Near 0 the shock is
-# noise, above a half it is most of the event.
+# The free replay is given the observed path up to the step in which a fifth of the day's move is reached, and in that step no more
+# than the fifth. Near 0 the shock is noise, above a half it is most of the event.
 SHOCK_SHARE_FRAC = 0.2
 
 # Windows of the discretised branching ratio: ten rows, so that one bucket on one row does not make a peak.
@@ -87,7 +90,9 @@ class Setting:
     sold_share_frac : float
         phi in [0, 1].
     is_survival_drawn, is_exponent_drawn : bool
-        True where draws vary W, g around the figures above; False where they are given.
+        True where draws vary W, g around the figures above.
+    given : tuple of str
+        What the asker gave in place of the published assumption ("W", "g"); part of the name, because its draws differ.
     """
 
     shock_kind: ShockKind
@@ -96,11 +101,13 @@ class Setting:
     sold_share_frac: float
     is_survival_drawn: bool = False
     is_exponent_drawn: bool = True
+    given: tuple[str, ...] = ()
 
     def name(self, fuel_origin: str) -> str:
         """Return the setting as the tables name it, for example ``sell|W=1.00|g=0.875|phi=1.00|estimated``."""
         w, g, phi = (_figure(x) for x in (self.depth_survival_frac, self.impact_exponent_x, self.sold_share_frac))
-        return f"{self.shock_kind}|W={w}|g={g}|phi={phi}|{fuel_origin}"
+        asked = f"|given={','.join(self.given)}" if self.given else ""
+        return f"{self.shock_kind}|W={w}|g={g}|phi={phi}|{fuel_origin}{asked}"
 
 
 def _figure(value: float) -> str:
@@ -153,21 +160,24 @@ def asked_settings(
     Raises
     ------
     ValueError
-        Where the kind is unknown, W outside (0, 1], or g outside [0.1, 10].
+        Where the kind is unknown, W outside (0, 1], or g outside [0.4, 10].
     """
     if shock_kind is not None and shock_kind not in SHOCK_KINDS:
         raise ValueError(f"shock_kind = {shock_kind!r}: must be sell or reprice")
     if depth_survival_frac is not None and not 0 < depth_survival_frac <= 1:
         raise ValueError(f"depth_survival_frac = {depth_survival_frac}: W must be inside (0, 1]")
-    # Outside, the law beyond the book is a wall or a void: depth grows by u^10, or not at all.
-    if impact_exponent_x is not None and not 0.1 <= impact_exponent_x <= 10:
-        raise ValueError(f"impact_exponent_x = {impact_exponent_x}: g must be inside [0.1, 10]")
+    # Below 0.4 depth at a move of 1,000 % does not fit into 2^53 lots; 0.5 is the square-root law. Above 10 it does not grow.
+    if impact_exponent_x is not None and not 0.4 <= impact_exponent_x <= 10:
+        raise ValueError(f"impact_exponent_x = {impact_exponent_x}: g must be inside [0.4, 10]")
     settings = [s for s in SETTINGS if shock_kind in (None, s.shock_kind)]
     if depth_survival_frac is not None:
         by_kind = {s.shock_kind: s for s in settings if not s.is_survival_drawn}
-        settings = [replace(s, depth_survival_frac=depth_survival_frac) for s in by_kind.values()]
+        settings = [replace(s, depth_survival_frac=depth_survival_frac, given=("W",)) for s in by_kind.values()]
     if impact_exponent_x is not None:
-        settings = [replace(s, impact_exponent_x=impact_exponent_x, is_exponent_drawn=False) for s in settings]
+        settings = [
+            replace(s, impact_exponent_x=impact_exponent_x, is_exponent_drawn=False, given=(*s.given, "g"))
+            for s in settings
+        ]
     return tuple(settings)
 
 

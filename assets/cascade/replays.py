@@ -3,7 +3,8 @@
 Belongs here: which asset-days are events, the market at the start of such a day, its variants, rows. Does not: the dynamic
 replay itself (``dynamic.py``), fuel and depth (``market_side.py``), reading states (``state.py``).
 
-Only hours exist in the marts, so a step is an hour and policies that act within minutes are left out. Forced orders are
+Only hours exist in the marts, so a step is an hour and policies that act within minutes are left out. A day whose hours do not
+follow its state without a gap is not replayed. Forced orders are
 simulated from estimated fuel; what was reported is another table.
 
 References
@@ -37,7 +38,7 @@ from assets.cascade.dynamic import (
     replay_free,
     replay_path,
 )
-from assets.cascade.dynamic_inputs import ROUNDS_PER_STEP
+from assets.cascade.dynamic_inputs import DECAY_BETA, ROUNDS_PER_STEP
 from assets.cascade.market_side import MarketSide
 from assets.cascade.params import (
     EVENT_LEAST_MOVE_FRAC,
@@ -55,10 +56,11 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Row = dict[str, Any]
 
-# Depth comes back by the minute; on hourly steps the same half-life is a part of one step.
+# Impact decays and depth comes back by the minute; on hourly steps the same clock is read every sixtieth minute. The sensitivity of
+# depth to returns is not rescaled: it is per unit of absolute return, and an hour's net return understates its minutes.
 _MINUTES = 60
 _DEPTH = replace(DEPTH_PROCESS, half_life_steps=DEPTH_PROCESS.half_life_steps / _MINUTES)
-_DEPTH_NAME = f"{DEPTH_PROCESS_NAME}|step=60m"
+_DEPTH_NAME = f"{DEPTH_PROCESS_NAME}|step=60m|beta={DECAY_BETA:.2f}"
 
 # A breaker and a mean over minutes say nothing on hours.
 _HOURLY_POLICIES = tuple(p for p in POLICIES if p.breaker_halt_steps == 0 and p.twap_steps == 1)
@@ -101,13 +103,19 @@ def replay_rows(con: duckdb.DuckDBPyConnection, day: date, prior: TierPrior = TI
     states = {s.asset: s for s in survey(con, day - timedelta(days=1)).states}
     rows: list[Row] = []
     for asset in sorted(by_asset.keys() & states.keys()):
-        event = _event(states[asset], by_asset[asset])
+        event = _event(states[asset], by_asset[asset], start)
         if event is not None:
             rows += _rows_of(event, day, prior)
     return rows
 
 
-def _event(state: MarketState, hours: list[Row]) -> _Event | None:
+def _event(state: MarketState, hours: list[Row], start: datetime) -> _Event | None:
+    """Return the event of a day; None where there is none, or where the day does not follow the state hour by hour."""
+    steps = [start + timedelta(hours=i) for i in range(len(hours))]
+    if state.cut_off_utc != start or [h["interval_start_utc"] for h in hours] != steps:
+        return None
+    if min(h["low_quote"] for h in hours).scaleb(TICK_DECIMALS) < 1:
+        return None
     reference = float(state.reference_price_quote)
     fall = 1.0 - min(float(h["low_quote"]) for h in hours) / reference
     rise = max(float(h["high_quote"]) for h in hours) / reference - 1.0
@@ -132,7 +140,7 @@ def _rows_of(event: _Event, day: date, prior: TierPrior) -> list[Row]:
     )
     path = DayPath(*(_ticks(event.hours, column) for column in ("low_quote", "high_quote", "close_quote")))
     n_steps = len(event.hours)
-    impact = Impact(power_law_kernel(n_steps), _DEPTH)
+    impact = Impact(power_law_kernel(n_steps * _MINUTES)[::_MINUTES], _DEPTH)
     write = _Writer(event, day, of_side)
     for driven in replay_path([market], [path], _HOURLY_POLICIES)[0]:
         # A path does not move: depth changes nothing in it.
@@ -163,13 +171,13 @@ def _ticks(hours: Iterable[Row], column: str) -> F64:
 
 
 def _shock(event: _Event, path: DayPath) -> F64:
-    """Return the marks of the first steps: the observed closes up to the hour in which the move first reached its share."""
+    """Return the marks of the first steps: the observed closes up to the hour that reaches its share of the move, then the share."""
     reference = float(event.state.reference_price_quote.scaleb(TICK_DECIMALS))
-    worst = path.low_ticks if event.side == "long" else path.high_ticks
-    reached = np.abs(worst / reference - 1.0) >= SHOCK_SHARE_FRAC * event.move_frac
-    reached &= (worst < reference) if event.side == "long" else (worst > reference)
+    sign = -1.0 if event.side == "long" else 1.0
+    share = reference * (1.0 + sign * SHOCK_SHARE_FRAC * event.move_frac)
+    reached = path.low_ticks <= share if event.side == "long" else path.high_ticks >= share
     first = int(np.argmax(reached))
-    return np.concatenate([path.close_ticks[:first], worst[first : first + 1]])
+    return np.concatenate([path.close_ticks[:first], [max(1.0, share)]])
 
 
 class _Writer:
@@ -208,6 +216,7 @@ class _Writer:
                     self._on.usd(float(long.forced_notional_ticklots[i])),
                     self._on.usd(float(short.forced_notional_ticklots[i])),
                 ),
+                sim_unabsorbed_base=self._on.base(int(long.unabsorbed_lots[i] + short.unabsorbed_lots[i])),
                 sim_depth_survival_frac=None if survival is None else float(survival[i]),
             )
 
@@ -223,7 +232,8 @@ class _Writer:
                 sim_depth_survival_frac=float(lifted.depth_survival_frac[i]),
                 sim_endogenous_share_frac=lifted.endogenous_share_frac,
                 sim_endogenous_share_low_frac=lifted.share_low_frac,
-                sim_endogenous_share_high_frac=lifted.share_high_frac,
+                sim_endogenous_share_first_frac=lifted.first_share_frac,
+                is_exhausted=lifted.is_exhausted,
             )
 
     def _add(
@@ -255,7 +265,9 @@ class _Writer:
                 "sim_depth_survival_frac": None,
                 "sim_endogenous_share_frac": None,
                 "sim_endogenous_share_low_frac": None,
-                "sim_endogenous_share_high_frac": None,
+                "sim_endogenous_share_first_frac": None,
+                "sim_unabsorbed_base": None,
+                "is_exhausted": bool(more.get("sim_unabsorbed_base")),
             }
             | more
         )

@@ -18,11 +18,13 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from assets.cascade.depth import BandCurve, SideDepth, band_curve, side_depth
-from assets.cascade.fuel import Entries, entries_of
+from assets.cascade.depth import BandCurve, SideDepth, band_curve, depth_at, side_depth
+from assets.cascade.fuel import Entries, entries_of, lot_decimals
 from assets.cascade.params import (
     ENTRY_DAYS,
     ENTRY_WINDOW_DAYS,
+    IMPACT_EXPONENT_X,
+    LEAST_MARK_TICKS,
     MAX_BOOK_AGE_HOURS,
     MAX_EXACT_LOTS,
     MAX_OPEN_INTEREST_AGE_HOURS,
@@ -34,10 +36,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class MarketState:
-    """What is known of one asset at the cut-off of a day; quantities are one-sided and in base units."""
+    """What is known of one asset at the cut-off of a day; quantities are one-sided and in base units.
+
+    `cut_off_utc` is the end of the last hour with a reference price.
+    """
 
     asset: str
     day: date
+    cut_off_utc: datetime
     reference_price_quote: Decimal
     open_interest_base: Decimal
     venues: tuple[str, ...]
@@ -79,8 +85,7 @@ _OPEN_INTEREST = """
 select asset, venue, instrument_id, interval_start_utc, open_interest_one_sided_base, is_synthetic
 from marts.fct_open_interest_hourly
 where interval_start_utc >= ? and interval_start_utc < ?
-qualify row_number() over (partition by instrument_id order by interval_start_utc desc) = 1
-order by asset, venue, instrument_id
+order by asset, venue, instrument_id, interval_start_utc
 """
 
 _BANDS = """
@@ -89,8 +94,7 @@ select
     bid_depth_base::double as bid_depth_base, ask_depth_base::double as ask_depth_base, is_synthetic
 from marts.fct_depth_hourly
 where interval_start_utc >= ? and interval_start_utc < ?
-qualify rank() over (partition by instrument_id order by interval_start_utc desc) = 1
-order by asset, venue, instrument_id, band_bps
+order by asset, venue, instrument_id, interval_start_utc, band_bps
 """
 
 
@@ -143,28 +147,37 @@ def _state(asset: str, day: date, hours: list[Row], open_interest: list[Row], ba
     price = hours[-1]["close_quote"]
     if not open_interest:
         return "no_open_interest"
-    fresh = [r for r in open_interest if _age_hours(r, cut_off) <= MAX_OPEN_INTEREST_AGE_HOURS]
+    fresh = _fresh(open_interest, cut_off, MAX_OPEN_INTEREST_AGE_HOURS)
     if not fresh:
         return "stale_open_interest"
-    known = [r for r in fresh if r["open_interest_one_sided_base"]]
+    known = _latest([r for r in fresh if r["open_interest_one_sided_base"]])
     if not known:
         return "no_open_interest_in_base"
     if price.scaleb(TICK_DECIMALS) >= MAX_EXACT_LOTS:
         return "price_beyond_lattice"
+    if price.scaleb(TICK_DECIMALS) < LEAST_MARK_TICKS:
+        return "price_below_lattice"
     by_venue: dict[str, Decimal] = defaultdict(Decimal)
     for r in known:
         by_venue[r["venue"]] += r["open_interest_one_sided_base"]
     weights = {venue: float(base) for venue, base in by_venue.items()}
-    seen = [r for r in bands if r["venue"] in by_venue and _age_hours(r, cut_off) <= MAX_BOOK_AGE_HOURS]
+    of_venues = [r for r in bands if r["venue"] in by_venue]
+    seen = _latest(_fresh(of_venues, cut_off, MAX_BOOK_AGE_HOURS))
+    open_interest_base = sum(by_venue.values(), Decimal(0))
+    bids, asks = (side_depth(_curves(seen, column), weights) for column in ("bid_depth_base", "ask_depth_base"))
+    lot_base = 10.0 ** -lot_decimals(float(open_interest_base))
+    if min(float(depth_at(side, np.array([1.0]), IMPACT_EXPONENT_X)[0]) for side in (bids, asks)) < lot_base:
+        return "depth_below_lot"
     return MarketState(
         asset=asset,
         day=day,
+        cut_off_utc=cut_off + timedelta(hours=1),
         reference_price_quote=price,
-        open_interest_base=sum(by_venue.values(), Decimal(0)),
+        open_interest_base=open_interest_base,
         venues=tuple(sorted(by_venue)),
         entry_windows=_entry_windows(day, hours),
-        bid_depth=side_depth(_curves(seen, "bid_depth_base"), weights),
-        ask_depth=side_depth(_curves(seen, "ask_depth_base"), weights),
+        bid_depth=bids,
+        ask_depth=asks,
         is_synthetic=any(r["is_synthetic"] for r in (*hours, *known, *seen)),
     )
 
@@ -175,7 +188,22 @@ def _entry_windows(day: date, hours: list[Row]) -> tuple[Entries, ...]:
     end = datetime.combine(day, time()) + timedelta(days=1)
     begins = [end - timedelta(days=n) for n in ENTRY_WINDOW_DAYS]
     insides = [np.array([r["interval_start_utc"] >= begin for r in hours]) for begin in begins]
-    return tuple(entries_of(price, volume, inside) for inside in insides)
+    windows = tuple(entries_of(price, volume, inside) for inside in insides)
+    if all(window.is_volume_weighted for window in windows):
+        return windows
+    # One law for all windows of a day: they are draws of the same thing.
+    return tuple(entries_of(price, np.full(price.size, np.nan), inside) for inside in insides)
+
+
+def _fresh(rows: list[Row], cut_off: datetime, max_age_hours: int) -> list[Row]:
+    """Return the rows that were known at the cut-off and are not too old."""
+    return [r for r in rows if 0 <= _age_hours(r, cut_off) <= max_age_hours]
+
+
+def _latest(rows: list[Row]) -> list[Row]:
+    """Return the rows of each instrument's latest hour, in their order."""
+    last = {r["instrument_id"]: r["interval_start_utc"] for r in rows}  # hours ascend within an instrument
+    return [r for r in rows if r["interval_start_utc"] == last[r["instrument_id"]]]
 
 
 def _age_hours(row: Row, cut_off: datetime) -> float:

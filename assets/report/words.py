@@ -317,8 +317,8 @@ _STRESS = {
         "W 为深度存留率；W = 1 始终与变薄的盘口并列。抛售：冲击本身吃掉盘口。消息：报价移动，盘口挂在新价格上。",
     ),
     "stress.draws": _w(
-        "Small figures: 5 to 95 % of {draws_count} draws over leverage, entries and depth ({draw_law}). They bound what was varied and no more. None in: share of draws without a critical shock up to the end of the search.",
-        "小字：对杠杆、开仓价与深度的 {draws_count} 次抽样（{draw_law}）的 5% 至 95% 区间。它只覆盖被抽样的因素。“无”后的比例：搜索范围内没有临界冲击的抽样占比。",
+        "Ranges in small type in the next two tables: 5 to 95 % of {draws_count} draws over leverage, entries and depth ({draw_law}); W = 0.294 is a median and drawn too. They bound what was varied and no more. None in: share of draws without a critical shock up to the end of the search.",
+        "下两表中的小字区间：对杠杆、开仓价与深度的 {draws_count} 次抽样（{draw_law}）的 5% 至 95% 区间；W = 0.294 为中位数，亦被抽样。它只覆盖被抽样的因素。“无”后的比例：搜索范围内没有临界冲击的抽样占比。",
     ),
     "stress.range_move": _w("{sim_move_p05_frac} to {sim_move_p95_frac}", "{sim_move_p05_frac} 至 {sim_move_p95_frac}"),
     "stress.range_forced": _w(

@@ -155,10 +155,12 @@ REPLAYS = Table(
         "sim_forced_short_base",
         "sim_forced_long_usd",
         "sim_forced_short_usd",
+        "sim_unabsorbed_base",
+        "is_exhausted",
         "sim_depth_survival_frac",
         "sim_endogenous_share_frac",
         "sim_endogenous_share_low_frac",
-        "sim_endogenous_share_high_frac",
+        "sim_endogenous_share_first_frac",
         "is_synthetic",
     ),
     nullable=frozenset(
@@ -169,7 +171,8 @@ REPLAYS = Table(
             "sim_depth_survival_frac",
             "sim_endogenous_share_frac",
             "sim_endogenous_share_low_frac",
-            "sim_endogenous_share_high_frac",
+            "sim_endogenous_share_first_frac",
+            "sim_unabsorbed_base",
         }
     ),
 )

@@ -78,6 +78,15 @@ def test_depth_is_measured_where_the_books_cover_the_fuel_venues(build_marts: Bu
     assert (found["BTC"].bid_depth.origin, found["BTC"].bid_depth.prior) == ("prior", DEPTH_PRIOR.name)
 
 
+def test_nothing_later_than_the_last_price_is_known(build_marts: Build, world: Rows) -> None:
+    hours = world["fct_prices_hourly"]
+    hours.remove(next(r for r in hours if r["asset"] == "BTC" and r["interval_start_utc"] == LAST_HOUR))
+    btc = states(build_marts(world))["BTC"]
+    assert btc.cut_off_utc == LAST_HOUR
+    # alpha's figure of the last hour came after the last price, and the one before it is too old.
+    assert (btc.venues, btc.open_interest_base) == (("beta",), Decimal("10000"))
+
+
 def test_partly_covered_fuel_scales_depth_and_says_so(build_marts: Build, world: Rows) -> None:
     book = [{**r, "asset": "BTC"} for r in world["fct_depth_hourly"]]
     world["fct_depth_hourly"] += [{**r, "instrument_id": "alpha:BTC:2020-01-01"} for r in book]
@@ -309,7 +318,7 @@ def test_what_if_refuses_an_unlawful_shock(build_marts: Build) -> None:
 def test_what_if_replays_the_settings_that_were_asked(build_marts: Build) -> None:
     con = build_marts()
     (row,) = frames.what_if(con, "ETH", DAY, 0.1, "long", settings=asked_settings("sell", 0.5, 0.6), n_draws=20)
-    assert row["setting"] == "sell|W=0.50|g=0.60|phi=1.00|estimated"
+    assert row["setting"] == "sell|W=0.50|g=0.60|phi=1.00|estimated|given=W,g"
     assert (row["depth_survival_frac"], row["impact_exponent_x"], row["draws_count"]) == (0.5, 0.6, 20)
     assert float(row["depth_100bps_usd"]) == pytest.approx(0.5 * 6_000 * 4_300.0, rel=1e-6)
     on = MarketSide(states(con)["ETH"], "long", TIER_PRIOR)
@@ -318,7 +327,7 @@ def test_what_if_replays_the_settings_that_were_asked(build_marts: Build) -> Non
     assert row["sim_forced_base"] == on.base(end.forced_lots)
     # A given W stands in for both survivals of the published settings, a given g is not drawn.
     both = frames.what_if(con, "ETH", DAY, 0.1, "long", settings=asked_settings(None, 0.5, None), n_draws=20)
-    assert [r["setting"] for r in both] == [f"{kind}|W=0.50|g=0.875|phi=1.00|estimated" for kind in ("sell", "reprice")]
+    assert [r["setting"] for r in both] == [f"{kind}|W=0.50|g=0.875|phi=1.00|estimated|given=W" for kind in ("sell", "reprice")]
 
 
 def test_a_leverage_cap_moves_fuel_away_from_the_price(build_marts: Build) -> None:

@@ -117,3 +117,30 @@ def test_one_synthetic_input_makes_a_replay_synthetic(build_marts: Build, world:
     for row in world[mart]:
         row["is_synthetic"] = row["asset"] == "BTC"
     assert _replays(build_marts(world))["is_synthetic"].all()
+
+
+def test_a_day_that_does_not_follow_its_state_hour_by_hour_is_not_replayed(build_marts: Build, world: Rows) -> None:
+    _next_day(world, {"BTC": FALL, "ETH": FALL})
+    hours = world["fct_prices_hourly"]
+    hours.remove(next(r for r in hours if r["asset"] == "BTC" and r["interval_start_utc"] == datetime(2025, 10, 10, 2)))
+    assert set(_replays(build_marts(world))["asset"]) == {"ETH"}
+    last = next(r for r in hours if r["asset"] == "ETH" and r["interval_start_utc"] == datetime(2025, 10, 9, 23))
+    hours.remove(last)  # the state then ends an hour before the day begins
+    assert _replays(build_marts(world)).is_empty()
+
+
+def test_the_free_run_is_given_a_fifth_of_the_move_and_no_wick(build_marts: Build, world: Rows) -> None:
+    one_wick = _next_day(world, {"BTC": [-0.12, -0.02, -0.02]})
+    found = _replays(build_marts(one_wick)).filter(pl.col("variant") == "free|baseline")
+    start = float(found["reference_price_quote"][0])
+    # Reached in the first hour: the shock is 2.4 % of the fall of 12 %, and the feedback of that alone comes on top.
+    assert float(found["sim_mark_quote"][0]) <= start * (1 - 0.2 * 0.12) + 1e-6
+    assert float(found["sim_mark_quote"].max()) > start * (1 - 0.12)
+
+
+def test_the_share_of_feedback_lies_between_the_fixed_point_and_one_pass(build_marts: Build, world: Rows) -> None:
+    lifted = _replays(build_marts(_next_day(world, {"BTC": FALL}))).filter(
+        pl.col("variant") == "counterfactual|baseline"
+    )
+    low, first = lifted["sim_endogenous_share_low_frac"][0], lifted["sim_endogenous_share_first_frac"][0]
+    assert 0 < low <= first
