@@ -133,7 +133,7 @@ def ask_stress(market: Market, home: Path, *arguments: str) -> list[dict]:
 def test_stress_replays_what_its_options_say(market: Market, home: Path) -> None:
     options = ("--shock", "0.05", "--shock-kind", "sell", "--depth-survival", "0.5", "--impact-exponent", "0.6")
     (row,) = ask_stress(market, home, *options)
-    assert row["setting"] == "sell|W=0.50|g=0.60|phi=1.00|estimated"
+    assert row["setting"] == "sell|W=0.50|g=0.60|phi=1.00|estimated|given=W,g"
     assert (row["draws_count"], row["shock_frac"]) == (40, 0.05)
     for quantity in ("sim_move_{}_frac", "sim_forced_notional_{}_usd", "sim_shortfall_{}_usd"):
         low, middle, high = (float(row[quantity.format(p)]) for p in ("p05", "p50", "p95"))

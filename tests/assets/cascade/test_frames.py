@@ -327,7 +327,9 @@ def test_what_if_replays_the_settings_that_were_asked(build_marts: Build) -> Non
     assert row["sim_forced_base"] == on.base(end.forced_lots)
     # A given W stands in for both survivals of the published settings, a given g is not drawn.
     both = frames.what_if(con, "ETH", DAY, 0.1, "long", settings=asked_settings(None, 0.5, None), n_draws=20)
-    assert [r["setting"] for r in both] == [f"{kind}|W=0.50|g=0.875|phi=1.00|estimated|given=W" for kind in ("sell", "reprice")]
+    assert [r["setting"] for r in both] == [
+        f"{kind}|W=0.50|g=0.875|phi=1.00|estimated|given=W" for kind in ("sell", "reprice")
+    ]
 
 
 def test_a_leverage_cap_moves_fuel_away_from_the_price(build_marts: Build) -> None:
