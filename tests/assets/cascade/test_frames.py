@@ -193,7 +193,7 @@ def test_branching_of_a_window_is_fuel_over_depth(build_marts: Build) -> None:
     rows = frames.stress_frames(con, DAY).branching.sort("asset", "position_side", "setting", "window_start_frac")
     is_waterfall = 0
     for (asset, side), of_side in rows.group_by("asset", "position_side"):
-        on = MarketSide(markets[str(asset)], side, TIER_PRIOR)  # type: ignore[arg-type]
+        on = MarketSide(markets[str(asset)], side, TIER_PRIOR)
         book = on.book(0.875)
         distance = np.abs(1.0 - on.fuel.trigger_ticks / on.mark_ticks)
         is_ahead = (on.fuel.trigger_ticks < on.mark_ticks) == (side == "long")

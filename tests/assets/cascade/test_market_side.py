@@ -150,7 +150,7 @@ def test_less_depth_or_more_weight_never_ends_calmer_in_any_draw(
     market: Callable[..., MarketSide], asset: str, side: PositionSide, kind: str
 ) -> None:
     on = market(asset, side)
-    calm = Setting(kind, 1.0, 0.875, 1.0)  # type: ignore[arg-type]
+    calm = Setting(kind, 1.0, 0.875, 1.0)
     settings = [calm, replace(calm, depth_survival_frac=0.6), replace(calm, depth_survival_frac=0.2)]
     draws = drawn(on.state, 12)
     found = places(on, settings, draws)

@@ -30,7 +30,7 @@ GIVEN = replace(CALM, impact_exponent_x=0.7, is_exponent_drawn=False)
 
 
 def drawn(n: int, day: date = DAY, asset: str = "BTC", law: object = DRAW_LAW) -> Draws:
-    return draw(law, day, asset, n, n_tiers=len(TIER_PRIOR.tiers), n_windows=3)  # type: ignore[arg-type]
+    return draw(law, day, asset, n, n_tiers=len(TIER_PRIOR.tiers), n_windows=3)
 
 
 def digest(draws: Draws) -> str:
