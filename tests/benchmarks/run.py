@@ -17,7 +17,7 @@ from pipelines.settings import prepare_process
 
 prepare_process()  # before numba is imported: the same kernel cache as the product's
 
-import harness  # noqa: E402 - see above
+import harness  # noqa: E402 - the settings must come before numba, which it imports
 
 
 def main() -> None:
