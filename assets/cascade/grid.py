@@ -34,7 +34,7 @@ from assets.cascade.lattice import (
     refuse,
     shock_table,
 )
-from assets.cascade.params import CRITICAL_RULE, MAX_EXACT_LOTS, CriticalRule, PositionSide, ShockKind
+from assets.cascade.params import CRITICAL_RULE, MAX_DRAWN_LOTS, CriticalRule, PositionSide, ShockKind
 
 __all__ = [
     "CriticalDraws",
@@ -69,7 +69,7 @@ class DrawnFuel:
     profile_index : int64[n_draws]
         Profile of each draw.
     part_lots : float64[n_draws, n_parts]
-        Lots of each part, at least 0; a draw's lots together stay below 2^53.
+        Lots of each part, at least 0; a draw's lots together stay below 2^52.
     """
 
     trigger_ticks: F64
@@ -127,13 +127,13 @@ class GridCounts:
     n_draws: int
     money_unit_ticklots: float
     place_mark_ticks: F64
-    place_count: I64
-    notional_count: I64
+    place_count: I32
+    notional_count: I32
     part_lots: I64
     unabsorbed_lots: I64
-    rounds_count: I64 | None
-    shortfall_count: I64 | None
-    part_count: I64 | None
+    rounds_count: I32 | None
+    shortfall_count: I32 | None
+    part_count: I32 | None
 
     def place_quantile(self, p: float) -> F64:
         """Return the mark in ticks, float64[n_shocks, n_liquidities], that a share `p` of the draws ends at or on the calm side of."""
@@ -219,7 +219,7 @@ def prepare_grid(
     refuse_any("depth_survival_frac", grows, survivals, "W must not grow from liquidity to liquidity")
     in_buckets = profile.sum(axis=2)
     drawn = (parts * in_buckets[profile_index]).sum(axis=1)
-    refuse("part_lots", drawn >= MAX_EXACT_LOTS, drawn, "a draw's lots must stay below 2^53; use larger lots")
+    refuse("part_lots", drawn >= MAX_DRAWN_LOTS, drawn, "a draw's lots must stay below 2^52; use larger lots")
     # Buckets carry their place as quantity through the sort of `prepare`, then take the draws' quantities.
     order = Fuel(fuel.trigger_ticks, np.arange(n_buckets, dtype=np.int64), fuel.bankruptcy_ticks)
     for h in range(lots.shape[0]):
@@ -292,51 +292,61 @@ def replay_grid(
     reach = np.stack([_reached(lattice, shocks[:, 0]), states[:, 0]])
     # After a sale the rows keep their prices whatever the shock was; after a repricing they hang from it.
     bases = shocks[:1, 1] if shock_kind == "sell" else shocks[:, 1]
-    counts = np.stack([_reached(lattice, base * lattice.relative_price) for base in bases])
-    cells = (n_shocks, n_liquidities)
-    shapes = [
-        (*cells, rows + 2),
-        (*cells, kernel.BINS),
-        (*cells, n_parts),
-        cells,
-        (*cells, kernel.BINS) if with_rounds else (0, 0, 0),
-        (*cells, kernel.BINS) if with_shortfall else (0, 0, 0),
-        (*cells, n_parts, kernel.BINS) if with_parts else (0, 0, 0, 0),
-    ]
+    at_marks = np.stack([_reached(lattice, base * lattice.relative_price) for base in bases])
+    ends = np.pad(at_marks, ((0, 0), (0, 1)), constant_values=lattice.triggers.size).astype(np.uint32)
+    n_cells = n_shocks * n_liquidities
+    shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+        "place": ((n_cells, rows + 2), np.int32),
+        "notional": ((n_cells, kernel.BINS), np.int32),
+        "part_lots": ((n_parts, n_cells), np.int64),
+        "unabsorbed_lots": ((n_cells,), np.int64),
+        "rounds": ((n_cells if with_rounds else 0, kernel.BINS), np.int32),
+        "shortfall": ((n_cells if with_shortfall else 0, kernel.BINS), np.int32),
+        "parts": ((n_cells if with_parts else 0, n_parts, kernel.BINS), np.int32),
+    }
     pieces = _pieces(grid.n_draws, threads)
-    needed_bytes = 8 * len(pieces) * sum(math.prod(shape) for shape in shapes)
+    needed_bytes = len(pieces) * sum(np.dtype(kind).itemsize * math.prod(shape) for shape, kind in shapes.values())
     check_memory("counts", needed_bytes, "fewer shocks, liquidities, parts or threads")
+    by_book = np.argsort(grid.book_index, kind="stable")
 
-    def count(draws: slice) -> list[I64]:
-        counted = [np.zeros(shape, dtype=np.int64) for shape in shapes]
+    def count(piece: slice) -> list[npt.NDArray]:
+        counted = [np.zeros(shape, dtype=kind) for shape, kind in shapes.values()]
         kernel.count_grid(
             lattice.triggers,
             lattice.bankruptcies,
-            *_drawn(grid, draws),
+            *_drawn(grid, slice(None)),
+            by_book[piece],
             shocks,
             reach,
-            counts,
+            ends,
             float(money_unit_ticklots),
             *counted,
         )
         return counted
 
     per_piece = _run(count, pieces)
-    total = [sum(parts[1:], start=parts[0]) for parts in zip(*per_piece, strict=True)]
+    cells = (n_shocks, n_liquidities)
+    total = {
+        name: sum(parts[1:], start=parts[0]) for name, parts in zip(shapes, zip(*per_piece, strict=True), strict=True)
+    }
+
+    def by_cell(name: str) -> Any:
+        counted = total[name]
+        return counted.reshape(*cells, *counted.shape[1:]) if len(counted) else None
+
     at_rows = shocks[:, 1:2] * lattice.relative_price[None, :]
     marks = np.concatenate([shocks[:, :1], at_rows, floor_marks(lattice, shocks)[:, None]], axis=1)
-    place_count, notional_count, part_lots, unabsorbed_lots, rounds_count, shortfall_count, part_count = total
     return GridCounts(
         n_draws=grid.n_draws,
         money_unit_ticklots=float(money_unit_ticklots),
         place_mark_ticks=lattice.direction * marks,
-        place_count=place_count,
-        notional_count=notional_count,
-        part_lots=part_lots,
-        unabsorbed_lots=unabsorbed_lots,
-        rounds_count=rounds_count if with_rounds else None,
-        shortfall_count=shortfall_count if with_shortfall else None,
-        part_count=part_count if with_parts else None,
+        place_count=by_cell("place"),
+        notional_count=by_cell("notional"),
+        part_lots=np.ascontiguousarray(total["part_lots"].T).reshape(*cells, n_parts),
+        unabsorbed_lots=by_cell("unabsorbed_lots"),
+        rounds_count=by_cell("rounds"),
+        shortfall_count=by_cell("shortfall"),
+        part_count=by_cell("parts"),
     )
 
 
@@ -573,7 +583,7 @@ def _run(work: Callable[[slice], Any], pieces: list[slice]) -> list[Any]:
         return list(pool.map(work, pieces))
 
 
-def _nearest_rank(counts: I64, p: float) -> I64:
+def _nearest_rank(counts: I32, p: float) -> I64:
     """Return the least place along the last axis whose cumulated count is at least ``ceil(p n)`` and at least 1."""
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"p = {p}: a quantile is inside [0, 1]")
@@ -583,7 +593,7 @@ def _nearest_rank(counts: I64, p: float) -> I64:
     return places
 
 
-def _asked(option: str, counts: I64 | None) -> I64:
+def _asked(option: str, counts: I32 | None) -> I32:
     if counts is None:
         raise ValueError(f"{option}: these counts were not asked for; replay with {option}=True")
     return counts

@@ -30,6 +30,8 @@ from numba import njit
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
+# Rows, buckets and cells are counted from 0 without a sign: a loop that knows it leaves out the wrap of negative places.
+U32 = npt.NDArray[np.uint32]
 
 # Columns of `shocks`, float64[n_scenarios, 3].
 START = 0  # signed price right after the shock
@@ -297,11 +299,19 @@ def value_scenarios(
 BINS_PER_OCTAVE = 64
 BINS = 1 + 53 * BINS_PER_OCTAVE
 _SHIFT = 46  # 52 bits of mantissa, 6 of them kept
-_BITS_OF_ONE = 1023 * BINS_PER_OCTAVE
 
-# Draws whose cells are noted before they are counted: enough to use a cell's counts while they are near, few enough to fit
-# beside them (512 cells x 256 draws x 8 bytes).
-_BLOCK = 256
+# Draws whose cells are noted before they are counted: a cell's counts stay near while a block is added to them. An odd
+# number of cache lines, so that the notes of neighbouring cells do not fight for the same places of the cache.
+_BLOCK = 112
+
+# The shelf of a book: for each log bin of lots, 512 to the octave, the first row that holds so many. It is a lower bound that
+# a step or two makes exact.
+_SHELF_SHIFT = 43
+_SHELVES = 1 + (53 << (52 - _SHELF_SHIFT))
+
+# Whole numbers below 2^52 are the lower bits of 2^52 plus them: floats turn into int64 in vectors, which AVX2 cannot do else.
+_TWO_52 = 2.0**52
+_LOW_52 = (1 << 52) - 1
 
 # Rows of `reach`, int64[2, n_shocks]: what a shock alone decides, the same for every draw.
 AT_START = 0  # buckets triggered at the shock price
@@ -309,108 +319,230 @@ UNTOUCHED = 1  # first row that the shock left untouched
 
 
 @njit(**_INNER)
-def _fill_fuel(
-    part_lots: F64, profile: F64, sold_share: float, part_prefix: I64, sold_prefix: I64, quantities: I64
-) -> None:
-    """Fill one draw: int64[n + 1, n_parts] prefix of the parts' lots, int64[n + 1] of what is sold, int64[n] lots per bucket."""
+def _fill_fuel(part_lots: F64, profile: F64, sold_share: float, lots: I64, quantities: I64, sold_prefix: I64) -> None:
+    """Fill one draw: int64[n_parts, n] lots of the parts, int64[n] of a bucket, int64[n + 1] prefix of what is sold."""
     n_parts, n = profile.shape
     quantities[:] = 0
     for g in range(n_parts):
         size = part_lots[g]
-        together = 0
-        part_prefix[0, g] = 0
+        share = profile[g]
+        lots_of_part = lots[g]
         for k in range(n):
-            lots = math.floor(size * profile[g, k])
-            together += lots
-            part_prefix[k + 1, g] = together
-            quantities[k] += lots
+            bits: Any = np.float64(np.floor(size * share[k]) + _TWO_52).view(np.int64)
+            whole = bits & _LOW_52
+            lots_of_part[k] = whole
+            quantities[k] += whole
     together = 0
     sold_prefix[0] = 0
-    for k in range(n):
-        together += quantities[k] if sold_share == 1.0 else math.floor(sold_share * quantities[k])
-        sold_prefix[k + 1] = together
+    if sold_share == 1.0:
+        for k in range(n):
+            together += quantities[k]
+            sold_prefix[k + 1] = together
+    else:
+        for k in range(n):
+            together += math.floor(sold_share * quantities[k])
+            sold_prefix[k + 1] = together
 
 
 @njit(**_INNER)
-def _bin_of(value: float) -> int:
-    """Return the log bin of a value of 0 or more; below 1 the bits lie below those of bin 1."""
+def _log_bin(value: float, shift: int) -> int:
+    """Return the log bin of a value of 0 or more, ``2^(52 - shift)`` to the octave; below 1 the bits lie below those of bin 1."""
     bits: Any = np.float64(value).view(np.int64)
-    place: int = min(max(1 + (bits >> _SHIFT) - _BITS_OF_ONE, 0), BINS - 1)
+    place: int = min(max(1 + (bits >> shift) - (1023 << (52 - shift)), 0), 53 << (52 - shift))
     return place
 
 
 @njit(**_INNER)
-def _fill_notional_bins(triggers: F64, quantities: I64, money_unit: float, notional: F64, bins: I64) -> None:
-    """Fill the log bins of the forced notional of the first buckets, for every number of them: int64[n + 1]."""
+def _fill_notional_bins(triggers: F64, quantities: I64, money_unit: float, notional: F64, bins: I32) -> None:
+    """Fill the log bins of the forced notional of the first buckets, for every number of them: int32[n + 1]."""
     value = 0.0
     notional[0] = 0.0
     for k in range(triggers.shape[0]):
         value += abs(triggers[k]) * quantities[k]
         notional[k + 1] = value
     for k in range(bins.shape[0]):
-        bins[k] = _bin_of(notional[k] / money_unit)
+        bins[k] = _log_bin(notional[k] / money_unit, _SHIFT)
 
 
 @njit(**_INNER)
-def _fill_places(
+def _fill_book(cumulative_lots: I64, depth: F64, shelf: U32) -> None:
+    """Fill one book: float64[m + 1], exact, with a last row that absorbs all; uint32[_SHELVES] first row in or after a bin."""
+    m = cumulative_lots.shape[0]
+    begin = 0
+    for j in range(m):
+        depth[j] = cumulative_lots[j]
+        end = _log_bin(depth[j], _SHELF_SHIFT) + 1
+        if end > begin:
+            shelf[begin:end] = j
+            begin = end
+    depth[m] = math.inf
+    shelf[begin:] = m
+
+
+@njit(**_INNER)
+def _walk_cells(
     sold_prefix: I64,
-    counts: I64,
+    ends: U32,
     reach: I64,
-    cumulative_lots: I64,
+    depth: F64,
     survivals: F64,
-    b: int,
-    scratch: tuple[F64, F64, I64],
-    places: I32,
+    to_sell: F64,
+    rows: I64,
+    places: U32,
+    reached: U32,
 ) -> None:
     """Walk one draw's cells: a cell starts from the row of the milder shock and of the deeper book beside it.
 
     A row is the cell's end where what its mark has triggered fits into the book up to it, and the first such row is the
     fixed point of the rounds. It moves outward with the shock and with thinner books, so no row is visited twice on the way.
     """
-    to_sell, depth, rows = scratch  # float64[m] twice, exact below 2^53; int64[n_liquidities]: rows of the milder shock
-    m = cumulative_lots.shape[0]
-    for j in range(m):
-        to_sell[j] = sold_prefix[counts[0, j]]
-        depth[j] = cumulative_lots[j]
+    m = depth.shape[0] - 1
+    n_liquidities = survivals.shape[0]
+    shared = ends.shape[0] == 1
+    if shared:
+        for j in range(m + 1):
+            to_sell[j] = sold_prefix[ends[0, j]]
     rows[:] = 0
-    shared = counts.shape[0] == 1
     for s in range(reach.shape[1]):
         first = reach[UNTOUCHED, s]
-        if sold_prefix[reach[AT_START, s]] == 0:
-            for w in range(survivals.shape[0]):
-                places[b, s, w] = 0
+        at_start = reach[AT_START, s]
+        c = s * n_liquidities
+        if sold_prefix[at_start] == 0:
+            places[c : c + n_liquidities] = 0
+            reached[c : c + n_liquidities] = at_start
             continue
         eaten = depth[first - 1] if first > 0 else 0.0
+        end = ends[0 if shared else s]
         row = first
-        for w in range(survivals.shape[0]):
+        for w in range(n_liquidities):
             survival = survivals[w]
             row = max(row, rows[w])
+            # The last row absorbs all, so the walk ends there at the latest.
             if shared:
-                while 0 <= row < m and to_sell[row] > survival * (depth[row] - eaten):
+                while row >= 0 and to_sell[row] > survival * (depth[row] - eaten):
                     row += 1
             else:
-                while 0 <= row < m and sold_prefix[counts[s, row]] > survival * (depth[row] - eaten):
+                while row >= 0 and sold_prefix[end[row]] > survival * (depth[row] - eaten):
                     row += 1
             rows[w] = row
-            places[b, s, w] = row + 1
+            places[c + w] = row + 1
+            reached[c + w] = end[row]
 
 
 @njit(**_INNER)
-def _count_rounds(
-    sold_prefix: I64, count: I64, reached: int, row: int, eaten: int, survival: float, cumulative_lots: I64
-) -> int:
-    """Count the synchronous rounds of one cell that begins with `reached` buckets at the shock price."""
-    n = sold_prefix.shape[0] - 1
-    rounds = 0
-    before = 0
-    while reached > before:
-        rounds += 1
-        if sold_prefix[reached] == 0:
-            break
-        row = _absorbing_row(cumulative_lots, eaten, survival, sold_prefix[reached], row)
-        before = reached
-        reached = n if row == cumulative_lots.shape[0] else count[row]
-    return rounds
+def _play_cells(
+    sold_prefix: I64,
+    ends: U32,
+    reach: I64,
+    depth: F64,
+    shelf: U32,
+    survivals: F64,
+    cells: U32,
+    scratch: tuple[F64, F64, U32],
+    places: U32,
+    reached: U32,
+    rounds: U32,
+) -> None:
+    """Play one draw's cells by synchronous rounds, all cells a round at a time: they do not wait for each other.
+
+    The row that absorbs the sold lots is looked up on the shelf from ``sold / w + eaten``, made a little too small, and moved
+    outward until the rule itself holds. While they play, `places` holds rows.
+    """
+    eaten, per_survival, active = scratch
+    for s in range(reach.shape[1]):
+        first = reach[UNTOUCHED, s]
+        eaten[s] = depth[first - 1] if first > 0 else 0.0
+    for w in range(survivals.shape[0]):
+        per_survival[w] = (1.0 / survivals[w]) * (1.0 - 2.0**-50)
+    n_active = 0
+    for c in range(cells.shape[1]):
+        at_start = reach[AT_START, cells[0, c]]
+        is_selling = sold_prefix[at_start] > 0
+        reached[c] = at_start
+        rounds[c] = at_start > 0
+        places[c] = reach[UNTOUCHED, cells[0, c]] if is_selling else 0
+        active[n_active] = c
+        n_active += is_selling
+    shared = ends.shape[0] == 1
+    while n_active > 0:
+        still = 0
+        for i in range(n_active):
+            c = active[i]
+            s, w = cells[0, c], cells[1, c]
+            before = reached[c]
+            sold = float(sold_prefix[before])
+            row = max(places[c], shelf[_log_bin(sold * per_survival[w] + eaten[s], _SHELF_SHIFT)])
+            while sold > survivals[w] * (depth[row] - eaten[s]):
+                row += np.uint32(1)
+            after = ends[0 if shared else s, row]
+            places[c] = row
+            reached[c] = after
+            is_new = after > before
+            rounds[c] += is_new
+            active[still] = c
+            still += is_new
+        n_active = still
+    for c in range(cells.shape[1]):
+        if sold_prefix[reached[c]] > 0:
+            places[c] += np.uint32(1)
+
+
+@njit(**_INNER)
+def _add_parts(lots: I64, reached: U32, prefix: I64, part_sum: I64, part_count: I32) -> None:
+    """Add each part's forced lots of each cell to the sums and, where they were asked for, to the counts."""
+    prefix[0] = 0
+    for g in range(lots.shape[0]):
+        together = 0
+        for k in range(lots.shape[1]):
+            together += lots[g, k]
+            prefix[k + 1] = together
+        sums = part_sum[g]
+        for c in range(reached.shape[0]):
+            sums[c] += prefix[reached[c]]
+        if part_count.shape[0] > 0:
+            for c in range(reached.shape[0]):
+                part_count[c, g, _log_bin(float(prefix[reached[c]]), _SHIFT)] += 1
+
+
+@njit(**_INNER)
+def _note_cells(
+    sold_prefix: I64,
+    notional_bins: I32,
+    reach: I64,
+    depth: F64,
+    survivals: F64,
+    b: int,
+    cells: U32,
+    places: U32,
+    reached: U32,
+    rounds: U32,
+    noted: U32,
+    unabsorbed_sum: I64,
+) -> None:
+    """Note the place, the bin of the notional and the rounds of one draw's cells; add what the books did not absorb."""
+    n, m = sold_prefix.shape[0] - 1, depth.shape[0] - 1
+    for c in range(cells.shape[1]):
+        noted[0, c, b] = places[c]
+        noted[1, c, b] = notional_bins[reached[c]]
+        if places[c] > m:
+            first = reach[UNTOUCHED, cells[0, c]]
+            eaten = depth[first - 1] if first > 0 else 0.0
+            holds = math.floor(survivals[cells[1, c]] * (depth[m - 1] - eaten))
+            unabsorbed_sum[c] += sold_prefix[n] - min(sold_prefix[n], holds)
+    for c in range(rounds.shape[0]):
+        noted[2, c, b] = rounds[c]
+
+
+@njit(**_INNER)
+def _count_noted(noted: U32, size: int, place_count: I32, notional_count: I32, rounds_count: I32) -> None:
+    """Count a block of notes, cell by cell."""
+    for c in range(noted.shape[1]):
+        for b in range(size):
+            place_count[c, noted[0, c, b]] += 1
+            notional_count[c, noted[1, c, b]] += 1
+        if rounds_count.shape[0] > 0:
+            for b in range(size):
+                rounds_count[c, _log_bin(float(noted[2, c, b]), _SHIFT)] += 1
 
 
 @njit(**_OPTIONS)
@@ -425,19 +557,20 @@ def count_grid(
     cumulative_lots: I64,
     book_index: I64,
     survivals: F64,
+    draws: I64,
     shocks: F64,
     reach: I64,
-    counts: I64,
+    ends: U32,
     money_unit: float,
-    place_count: I64,
-    notional_count: I64,
+    place_count: I32,
+    notional_count: I32,
     part_sum: I64,
     unabsorbed_sum: I64,
-    rounds_count: I64,
-    shortfall_count: I64,
-    part_count: I64,
+    rounds_count: I32,
+    shortfall_count: I32,
+    part_count: I32,
 ) -> None:
-    """Replay every draw over shocks x liquidities and add it to the counts.
+    """Replay draws over shocks x liquidities and add them to the counts. Cells run through the liquidities of a shock.
 
     Parameters
     ----------
@@ -446,155 +579,132 @@ def count_grid(
     profiles : float64[n_profiles, n_parts, n]
         Share of a part in a bucket.
     profile_index, part_lots : int64[n_draws], float64[n_draws, n_parts]
+        A draw's lots together stay below 2^52.
     sold_share : float
         phi.
     relative_price, cumulative_lots : float64[m], int64[n_books, m]
     book_index, survivals : int64[n_draws], float64[n_draws, n_liquidities]
+    draws : int64[any]
+        The draws to replay, those of one book next to each other: a book is laid out where it differs from the one before.
     shocks : float64[n_shocks, 3]
-        START and BASE are read; growing severity.
+        BASE is read; growing severity.
     reach : int64[2, n_shocks]
         AT_START and UNTOUCHED.
-    counts : int64[1 or n_shocks, m]
-        Buckets triggered at each row's mark: one row for all shocks where the mark does not depend on the shock (sell).
+    ends : uint32[1 or n_shocks, m + 1]
+        Buckets triggered at each row's mark and, last, where the book is exhausted: all. One row for all shocks where the mark
+        does not depend on the shock (sell).
     money_unit : float
         Ticks x lots that money is divided by before it is binned.
-    place_count, notional_count : int64[n_shocks, n_liquidities, m + 2], int64[n_shocks, n_liquidities, BINS]
+    place_count, notional_count : int32[n_cells, m + 2], int32[n_cells, BINS]
         Added to in place, like all that follow.
-    part_sum, unabsorbed_sum : int64[n_shocks, n_liquidities, n_parts], int64[n_shocks, n_liquidities]
-    rounds_count, shortfall_count : int64[n_shocks, n_liquidities, BINS]
+    part_sum, unabsorbed_sum : int64[n_parts, n_cells], int64[n_cells]
+    rounds_count, shortfall_count : int32[n_cells, BINS]
         Empty where they were not asked for.
-    part_count : int64[n_shocks, n_liquidities, n_parts, BINS]
+    part_count : int32[n_cells, n_parts, BINS]
         Empty where it was not asked for.
     """
     n = triggers.shape[0]
-    n_draws, n_parts = part_lots.shape
-    part_prefix = np.empty((n + 1, n_parts), dtype=np.int64)
-    sold_prefix = np.empty(n + 1, dtype=np.int64)
+    m = relative_price.shape[0]
+    n_parts = part_lots.shape[1]
+    n_shocks, n_liquidities = reach.shape[1], survivals.shape[1]
+    n_cells = n_shocks * n_liquidities
+    with_rounds = rounds_count.shape[0] > 0
+    cells = np.empty((2, n_cells), dtype=np.uint32)
+    for c in range(n_cells):
+        cells[0, c] = c // n_liquidities
+        cells[1, c] = c % n_liquidities
+    lots = np.empty((n_parts, n), dtype=np.int64)
     quantities = np.empty(n, dtype=np.int64)
+    sold_prefix = np.empty(n + 1, dtype=np.int64)
+    prefix = np.empty(n + 1, dtype=np.int64)
     notional = np.empty(n + 1)
-    notional_bins = np.empty(n + 1, dtype=np.int64)
-    places = np.empty((_BLOCK, reach.shape[1], survivals.shape[1]), dtype=np.int32)
-    bins = np.empty_like(places)
-    scratch = (
-        np.empty(relative_price.shape[0]),
-        np.empty(relative_price.shape[0]),
-        np.empty(survivals.shape[1], dtype=np.int64),
-    )
-    for begin in range(0, n_draws, _BLOCK):
-        size = min(_BLOCK, n_draws - begin)
+    notional_bins = np.empty(n + 1, dtype=np.int32)
+    depth = np.empty(m + 1)
+    shelf = np.empty(_SHELVES, dtype=np.uint32)
+    to_sell = np.empty(m + 1)
+    rows = np.empty(n_liquidities, dtype=np.int64)
+    scratch = (np.empty(n_shocks), np.empty(n_liquidities), np.empty(n_cells + 1, dtype=np.uint32))
+    places = np.empty(n_cells, dtype=np.uint32)
+    reached = np.empty(n_cells, dtype=np.uint32)
+    rounds = np.empty(n_cells if with_rounds else 0, dtype=np.uint32)
+    noted = np.empty((3, n_cells, _BLOCK), dtype=np.uint32)
+    h = -1
+    for begin in range(0, draws.shape[0], _BLOCK):
+        size = min(_BLOCK, draws.shape[0] - begin)
         for b in range(size):
-            d = begin + b
-            book = cumulative_lots[book_index[d]]
-            _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
+            d = draws[begin + b]
+            if book_index[d] != h:
+                h = book_index[d]
+                _fill_book(cumulative_lots[h], depth, shelf)
+            _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
             _fill_notional_bins(triggers, quantities, money_unit, notional, notional_bins)
-            _fill_places(sold_prefix, counts, reach, book, survivals[d], b, scratch, places)
-            _add_draw(
-                part_prefix, sold_prefix, notional_bins, counts, reach, book, survivals[d], b, places, bins,
-                part_sum, unabsorbed_sum,
-            )  # fmt: skip
-            if rounds_count.shape[0] + shortfall_count.shape[0] + part_count.shape[0] > 0:
-                _add_extras(
-                    bankruptcies, part_prefix, sold_prefix, counts, reach, relative_price, book, survivals[d], shocks,
-                    money_unit, b, places, rounds_count, shortfall_count, part_count,
+            if with_rounds:
+                _play_cells(
+                    sold_prefix, ends, reach, depth, shelf, survivals[d], cells, scratch, places, reached, rounds
+                )
+            else:
+                _walk_cells(sold_prefix, ends, reach, depth, survivals[d], to_sell, rows, places, reached)
+            _add_parts(lots, reached, prefix, part_sum, part_count)
+            _note_cells(
+                sold_prefix,
+                notional_bins,
+                reach,
+                depth,
+                survivals[d],
+                b,
+                cells,
+                places,
+                reached,
+                rounds,
+                noted,
+                unabsorbed_sum,
+            )
+            if shortfall_count.shape[0] > 0:
+                _add_shortfalls(
+                    bankruptcies, sold_prefix, reach, relative_price, cumulative_lots[h], survivals[d], shocks,
+                    money_unit, cells, places, reached, shortfall_count,
                 )  # fmt: skip
-        # Cell by cell, so that one cell's counts stay in the cache while a block of draws is added to them.
-        for s in range(places.shape[1]):
-            for w in range(places.shape[2]):
-                for b in range(size):
-                    place_count[s, w, places[b, s, w]] += 1
-                    notional_count[s, w, bins[b, s, w]] += 1
+        _count_noted(noted, size, place_count, notional_count, rounds_count)
 
 
 @njit(**_INNER)
-def _add_draw(
-    part_prefix: I64,
-    sold_prefix: I64,
-    notional_bins: I64,
-    counts: I64,
-    reach: I64,
-    cumulative_lots: I64,
-    survivals: F64,
-    b: int,
-    places: I32,
-    bins: I32,
-    part_sum: I64,
-    unabsorbed_sum: I64,
-) -> None:
-    """Note the notional bin of each cell of a draw and add its lots to the sums."""
-    n = sold_prefix.shape[0] - 1
-    m = cumulative_lots.shape[0]
-    shared = counts.shape[0] == 1
-    for s in range(places.shape[1]):
-        at_start = reach[AT_START, s]
-        first = reach[UNTOUCHED, s]
-        t = 0 if shared else s
-        for w in range(places.shape[2]):
-            place = places[b, s, w]
-            reached = at_start
-            if place > m:
-                reached = n
-                eaten = cumulative_lots[first - 1] if first > 0 else 0
-                holds = math.floor(survivals[w] * (cumulative_lots[m - 1] - eaten))
-                unabsorbed_sum[s, w] += sold_prefix[n] - min(sold_prefix[n], holds)
-            elif place > 0:
-                reached = counts[t, place - 1]
-            bins[b, s, w] = notional_bins[reached]
-            for g in range(part_sum.shape[2]):
-                part_sum[s, w, g] += part_prefix[reached, g]
-
-
-@njit(**_INNER)
-def _add_extras(
+def _add_shortfalls(
     bankruptcies: F64,
-    part_prefix: I64,
     sold_prefix: I64,
-    counts: I64,
     reach: I64,
     relative_price: F64,
     cumulative_lots: I64,
     survivals: F64,
     shocks: F64,
     money_unit: float,
-    b: int,
-    places: I32,
-    rounds_count: I64,
-    shortfall_count: I64,
-    part_count: I64,
+    cells: U32,
+    places: U32,
+    reached: U32,
+    shortfall_count: I32,
 ) -> None:
-    """Add the optional counts of one draw."""
-    n = sold_prefix.shape[0] - 1
+    """Add the shortfalls of one draw to the counts."""
     m = cumulative_lots.shape[0]
-    for s in range(places.shape[1]):
+    for c in range(cells.shape[1]):
+        s, survival = cells[0, c], survivals[cells[1, c]]
         first = reach[UNTOUCHED, s]
         eaten = cumulative_lots[first - 1] if first > 0 else 0
-        count = counts[0 if counts.shape[0] == 1 else s]
-        for w in range(places.shape[2]):
-            place = places[b, s, w]
-            reached = reach[AT_START, s] if place == 0 else n if place > m else count[place - 1]
-            if rounds_count.shape[0] > 0:
-                rounds = _count_rounds(
-                    sold_prefix, count, reach[AT_START, s], first, eaten, survivals[w], cumulative_lots
-                )
-                rounds_count[s, w, _bin_of(rounds)] += 1
-            if shortfall_count.shape[0] > 0:
-                sold = sold_prefix[reached]
-                if place > m:
-                    sold = min(sold, math.floor(survivals[w] * (cumulative_lots[m - 1] - eaten)))
-                shortfall = _shortfall(
-                    bankruptcies[:reached],
-                    sold_prefix,
-                    sold,
-                    first,
-                    min(place - 1, m - 1),
-                    shocks[s, BASE],
-                    survivals[w],
-                    eaten,
-                    relative_price,
-                    cumulative_lots,
-                )
-                shortfall_count[s, w, _bin_of(shortfall / money_unit)] += 1
-            for g in range(part_count.shape[2]):
-                part_count[s, w, g, _bin_of(part_prefix[reached, g])] += 1
+        place = np.int64(places[c])
+        sold = sold_prefix[reached[c]]
+        if place > m:
+            sold = min(sold, math.floor(survival * (cumulative_lots[m - 1] - eaten)))
+        shortfall = _shortfall(
+            bankruptcies[: reached[c]],
+            sold_prefix,
+            sold,
+            first,
+            min(place - 1, m - 1),
+            shocks[s, BASE],
+            survival,
+            eaten,
+            relative_price,
+            cumulative_lots,
+        )
+        shortfall_count[c, _log_bin(shortfall / money_unit, _SHIFT)] += 1
 
 
 @njit(**_INNER)
@@ -662,16 +772,17 @@ def find_critical(
     """
     n = triggers.shape[0]
     m = relative_price.shape[0]
-    together = np.empty(n + 1, dtype=np.int64)
+    forced_prefix = np.empty(n + 1, dtype=np.int64)
     mark, least_shock, least_gain, least_forced, open_interest = rule[0], rule[1], rule[2], rule[3], rule[4]
-    part_prefix = np.empty((n + 1, part_lots.shape[1]), dtype=np.int64)
-    sold_prefix = np.empty(n + 1, dtype=np.int64)
+    lots = np.empty((part_lots.shape[1], n), dtype=np.int64)
     quantities = np.empty(n, dtype=np.int64)
+    sold_prefix = np.empty(n + 1, dtype=np.int64)
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
-        for k in range(n + 1):
-            together[k] = part_prefix[k].sum()
+        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
+        forced_prefix[0] = 0
+        for k in range(n):
+            forced_prefix[k + 1] = forced_prefix[k] + quantities[k]
         for w in range(survivals.shape[1]):
             shocks[:, SURVIVAL] = survivals[d, w]
             sweep_scenarios(triggers, sold_prefix, relative_price, book, shocks, states)
@@ -683,7 +794,7 @@ def find_critical(
                 if row < 0:
                     end = shocks[s, START]
                 move = abs(1.0 - end / mark)
-                forced = together[states[s, REACHED]] / open_interest
+                forced = forced_prefix[states[s, REACHED]] / open_interest
                 if shock_frac[s] >= least_shock and forced >= least_forced:
                     if soft < 0 and move - shock_frac[s] >= max(shock_frac[s], least_gain):
                         soft = s
@@ -722,12 +833,12 @@ def fill_branching(
         Modified in place; NaN where the book grows by nothing.
     """
     n = profiles.shape[2]
-    part_prefix = np.empty((n + 1, part_lots.shape[1]), dtype=np.int64)
-    sold_prefix = np.empty(n + 1, dtype=np.int64)
+    lots = np.empty((part_lots.shape[1], n), dtype=np.int64)
     quantities = np.empty(n, dtype=np.int64)
+    sold_prefix = np.empty(n + 1, dtype=np.int64)
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, part_prefix, sold_prefix, quantities)
+        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
         for i in range(reached.shape[0] - 1):
             burnt = sold_prefix[reached[i + 1]] - sold_prefix[reached[i]]
             deep = book[rows[i + 1] - 1] if rows[i + 1] > 0 else 0
@@ -836,13 +947,16 @@ KERNELS = (
     sweep_scenarios,
     value_scenarios,
     _fill_fuel,
-    _bin_of,
+    _log_bin,
     _fill_notional_bins,
-    _fill_places,
-    _add_draw,
-    _add_extras,
-    _count_rounds,
+    _fill_book,
+    _walk_cells,
+    _play_cells,
+    _add_parts,
+    _note_cells,
+    _count_noted,
     _shortfall,
+    _add_shortfalls,
     count_grid,
     find_critical,
     fill_branching,

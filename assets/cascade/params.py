@@ -30,6 +30,9 @@ LEAST_MARK_TICKS = 10_000
 # Sums of lots are compared with float64 products, so they must stay exact there.
 MAX_EXACT_LOTS = 2**53
 
+# A draw of the grid turns floats into whole numbers in vectors, by the lower bits of 2^52 plus them.
+MAX_DRAWN_LOTS = 2**52
+
 # Digits that one-sided open interest has in lots: 1e9 lots resolve a billionth of it, and depth at a move of 1,000 %
 # (about 30 times open interest under the prior) still fits below 2^53. Fewer digits would show in lot rounding.
 LOT_DIGITS = 9

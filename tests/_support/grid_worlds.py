@@ -15,14 +15,15 @@ from cascade_oracle import Cell, random_cell
 from grid_oracle import GridWorld
 from rounds_oracle import RoundsWorld
 
-MOST_LOTS = 1 << 53
+# Lots of a draw of the grid, and of a world that is played by rounds, stay below.
+MOST_DRAWN_LOTS, MOST_LOTS = 1 << 52, 1 << 53
 
 
 def random_grid_world(
     rng: Random, shock_kind: str, side: str, *, n_draws: int | None = None, n_shocks: int | None = None
 ) -> GridWorld:
     """Draw one world. The first draw has the cell's own fuel and book; the others are scaled, reshaped or emptied."""
-    cell = _with_ties(rng, random_cell(rng, shock_kind, side))
+    cell = _with_ties(rng, random_cell(rng, shock_kind, side), MOST_DRAWN_LOTS)
     draws = n_draws or rng.choice([1, 1, 1, 2, 3, 6])
     lots = [q for _, q, _ in cell.buckets]
     parts = _split(rng, lots, rng.choice([1, 1, 2, 3]))
@@ -35,7 +36,7 @@ def random_grid_world(
         thinned = [[share * rng.random() for share in shares] for shares in profiles[0]]
         profiles.append(rng.choice([shuffled, thinned]))
     books = [[c for _, c in cell.rows]] + [_other_book(rng, cell) for _ in range(rng.choice([0, 0, 1, 2]))]
-    most = 2.0 if 2 * sum(lots) < MOST_LOTS else 1.0
+    most = 2.0 if 2 * sum(lots) < MOST_DRAWN_LOTS else 1.0
     factors = [[1.0] * len(parts)]
     for _ in range(draws - 1):
         factors.append([min(most, rng.choice([0.0, 0.5, 1.0, 1.0, 1.5, 2.0, rng.random()])) for _ in parts])
@@ -106,7 +107,7 @@ def without_row(world: GridWorld, j: int) -> GridWorld:
 
 def random_rounds_worlds(rng: Random, shock_kind: str, side: str, n_scenarios: int = 1) -> list[RoundsWorld]:
     """Draw one market with one fund and ask it several shocks, ascending; `w`, `phi` are the same in most markets."""
-    cell = _with_ties(rng, random_cell(rng, shock_kind, side))
+    cell = _with_ties(rng, random_cell(rng, shock_kind, side), MOST_LOTS)
     shocks = _shocks(rng, cell, n_scenarios)
     is_same = rng.random() < 0.7
     return [
@@ -139,7 +140,7 @@ def _fund(rng: Random, cell: Cell) -> float:
     return rng.choice([math.inf, 0.0, some, some, some, exact, exact, float(math.floor(some)), rng.random()])
 
 
-def _with_ties(rng: Random, cell: Cell) -> Cell:
+def _with_ties(rng: Random, cell: Cell, most_lots: int) -> Cell:
     """Give the buckets bankruptcy prices on both sides of their triggers, and some of them twins."""
     step = cell.mark_ticks * rng.choice([0.0005, 0.005, 0.01, 0.05])
     # Above 0: below a long's trigger (above a short's), where a solvent position has it.
@@ -154,7 +155,7 @@ def _with_ties(rng: Random, cell: Cell) -> Cell:
         trigger, lots, bankruptcy = rng.choice(buckets)
         twin_bankruptcy = rng.choice([bankruptcy, bankruptcy, max(0.0, bankruptcy + away * step)])
         buckets.insert(rng.randrange(len(buckets) + 1), (trigger, rng.choice([lots, 0, lots // 2, 1]), twin_bankruptcy))
-    if sum(lots for _, lots, _ in buckets) >= MOST_LOTS:
+    if sum(lots for _, lots, _ in buckets) >= most_lots:
         buckets = [(trigger, lots >> 8, bankruptcy) for trigger, lots, bankruptcy in buckets]
     return replace(cell, buckets=tuple(buckets))
 

@@ -39,7 +39,7 @@ FINE_SHOCKS = np.arange(1, 1_001) * 5e-4
 MOVES = np.arange(101) * 5e-3
 LIQUIDITIES = np.linspace(1.0, 0.3, 16)
 CELLS = SHOCKS.size * LIQUIDITIES.size
-N_DRAWS, N_MANY = 512, 8_192
+N_DRAWS, N_MANY = 2_048, 8_192
 MONEY_UNIT = 2.0**30
 SIZE = "1,024 buckets, 1,024 rows, 32 x 16 cells a draw"
 MEASURED = ("place_count", "notional_count", "part_lots", "unabsorbed_lots")
@@ -282,7 +282,9 @@ def _against_numpy(n: int, grid: Grid) -> Iterator[Row]:
             name, with_rounds = f"B: {size}, {what}", how == "exact rounds"
             works = partial(vectorised.run, how), partial(_replay, grid, kind, with_rounds=with_rounds)
             found = works[1]()
-            measured = [getattr(found, field) for field in (*MEASURED, "rounds_count")[: 4 + with_rounds]]
+            measured = [
+                getattr(found, field).astype(np.int64) for field in (*MEASURED, "rounds_count")[: 4 + with_rounds]
+            ]
             require_equal(name, measured, works[0]())
             slow, fast = race(*works, seconds=2.0)
             each = fast / N_DRAWS
@@ -384,14 +386,14 @@ class Arguments:
         self.shocks, self.states = shock_table(lattice, shocks_frac, kind == "sell", 1.0)
         bases = self.shocks[:1, 1] if kind == "sell" else self.shocks[:, 1]
         self.reach = np.stack([reached(grid, self.shocks[:, 0]), self.states[:, 0]])
-        self.counts = reached(grid, bases[:, None] * lattice.relative_price)
+        counts = reached(grid, bases[:, None] * lattice.relative_price)
+        self.ends = np.pad(counts, ((0, 0), (0, 1)), constant_values=lattice.triggers.size).astype(np.uint32)
+        self.draws = np.argsort(grid.book_index, kind="stable")
         self.fuel = (grid.profiles, grid.profile_index, grid.part_lots)
         self.book = (grid.cumulative_lots, grid.book_index, grid.survivals)
         n_draws, n_parts = grid.part_lots.shape
         cells = (shocks_frac.size, grid.survivals.shape[1])
-        self.sizes = sizes(
-            lattice.triggers.size, n_parts, n_draws, lattice.relative_price.size, *cells, len(self.counts)
-        )
+        self.sizes = sizes(lattice.triggers.size, n_parts, n_draws, lattice.relative_price.size, *cells, len(self.ends))
 
     def count(self, out: list[np.ndarray]) -> None:
         lattice, grid = self.lattice, self.grid
@@ -402,9 +404,10 @@ class Arguments:
             grid.sold_share_frac,
             lattice.relative_price,
             *self.book,
+            self.draws,
             self.shocks,
             self.reach,
-            self.counts,
+            self.ends,
             MONEY_UNIT,
             *out,
         )
@@ -418,9 +421,10 @@ class Arguments:
             (*self.fuel, *self.book),
             grid.sold_share_frac,
             lattice.relative_price,
+            self.draws,
             self.shocks,
             self.reach,
-            self.counts,
+            self.ends,
             MONEY_UNIT,
             self.sizes,
             *asked,
@@ -439,7 +443,7 @@ def _twins(grids: dict[int, Grid]) -> Iterator[Row]:
     ):
         arguments = Arguments(_some(grids[n], slice(n_draws)), kind)
         extras = tuple(name in asked for name in ("rounds", "shortfall", "parts"))
-        ours, theirs = ([np.zeros(shape, dtype=np.int64) for shape in _shapes(n, extras)] for _ in range(2))
+        ours, theirs = ([np.zeros(shape, dtype=kind) for shape, kind in _shapes(n, extras)] for _ in range(2))
         name = f"B: count_grid, {kind}, {n} part{'s' * (n > 1)}{''.join(f', {a}' for a in asked)}"
         count, bound = partial(arguments.count, ours), arguments.bound_count(extras, theirs)
         yield twin_row(name, count, bound, ours, theirs, adds_to=(ours, theirs))
@@ -449,17 +453,16 @@ def _twins(grids: dict[int, Grid]) -> Iterator[Row]:
     yield _rounds_twin(grids[7])
 
 
-def _shapes(n_parts: int, extras: tuple[bool, bool, bool]) -> list[tuple[int, ...]]:
-    cells = (SHOCKS.size, LIQUIDITIES.size)
-    with_rounds, with_shortfall, with_parts = extras
+def _shapes(n_parts: int, extras: tuple[bool, bool, bool]) -> list[tuple[tuple[int, ...], type]]:
+    with_rounds, with_shortfall, with_parts = (CELLS * is_asked for is_asked in extras)
     return [
-        (*cells, N_ROWS + 2),
-        (*cells, kernel.BINS),
-        (*cells, n_parts),
-        cells,
-        (*cells, kernel.BINS) if with_rounds else (0, 0, 0),
-        (*cells, kernel.BINS) if with_shortfall else (0, 0, 0),
-        (*cells, n_parts, kernel.BINS) if with_parts else (0, 0, 0, 0),
+        ((CELLS, N_ROWS + 2), np.int32),
+        ((CELLS, kernel.BINS), np.int32),
+        ((n_parts, CELLS), np.int64),
+        ((CELLS,), np.int64),
+        ((with_rounds, kernel.BINS), np.int32),
+        ((with_shortfall, kernel.BINS), np.int32),
+        ((with_parts, n_parts, kernel.BINS), np.int32),
     ]
 
 

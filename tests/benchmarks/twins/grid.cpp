@@ -10,6 +10,7 @@
 
 using i64 = int64_t;
 using i32 = int32_t;
+using u32 = uint32_t;
 
 namespace {
 
@@ -17,8 +18,11 @@ enum Shock { START, BASE, SURVIVAL, N_SHOCK };
 enum State { FIRST_ROW, REACHED, ROW, ROUNDS, SOLD, N_STATE };
 enum End { END_ROW, TROUGH_ROW, END_ROUNDS, END_REACHED, END_TO_BOOK, END_STANDING, END_ADL, EVER_EXHAUSTED, N_END };
 
-constexpr i64 BINS_PER_OCTAVE = 64, BINS = 1 + 53 * BINS_PER_OCTAVE, SHIFT = 46, BITS_OF_ONE = 1023 * BINS_PER_OCTAVE;
-constexpr i64 BLOCK = 256;
+constexpr i64 BINS_PER_OCTAVE = 64, BINS = 1 + 53 * BINS_PER_OCTAVE, SHIFT = 46;
+constexpr i64 BLOCK = 112;
+constexpr i64 SHELF_SHIFT = 43, SHELVES = 1 + (i64(53) << (52 - SHELF_SHIFT));
+constexpr double TWO_52 = 4503599627370496.0;
+constexpr i64 LOW_52 = (i64(1) << 52) - 1;
 
 // Structs of arrays and of whole numbers, in the order of the named tuples and `sizes` of bench_grid.py.
 struct Sizes {
@@ -33,7 +37,9 @@ struct Drawn {
     const double* survivals;
 };
 struct Counts {
-    i64 *place, *notional, *part_sum, *unabsorbed, *rounds, *shortfall, *part;  // the last three may be null
+    i32 *place, *notional;
+    i64 *part_sum, *unabsorbed;
+    i32 *rounds, *shortfall, *part;  // each may be null
 };
 
 i64 count_reached(const double* triggers, i64 n, double mark, i64 begin) {
@@ -93,23 +99,32 @@ void sweep(const double* triggers, i64 n, const i64* sold_prefix, const double* 
     }
 }
 
-// One draw: prefix of the parts' lots [n + 1, n_parts], of what is sold [n + 1], lots per bucket [n].
-struct Fuel {
-    std::vector<i64> part_prefix, sold_prefix, quantities;
+i64 bits_of(double value) {
+    i64 bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 
-    Fuel(i64 n, i64 n_parts) : part_prefix((n + 1) * n_parts), sold_prefix(n + 1), quantities(n) {}
+i64 log_bin(double value, i64 shift) {
+    return std::min(std::max(1 + (bits_of(value) >> shift) - (i64(1023) << (52 - shift)), i64(0)),
+                    i64(53) << (52 - shift));
+}
+
+// One draw: lots of the parts [n_parts, n] and of a bucket [n], prefix of what is sold [n + 1].
+struct Fuel {
+    std::vector<i64> lots, quantities, sold_prefix;
+
+    Fuel(i64 n, i64 n_parts) : lots(n * n_parts), quantities(n), sold_prefix(n + 1) {}
 
     void fill(const double* part_lots, const double* profile, i64 n, i64 n_parts, double sold_share) {
         std::fill(quantities.begin(), quantities.end(), 0);
         for (i64 g = 0; g < n_parts; ++g) {
-            const double size = part_lots[g];
-            i64 together = 0;
-            part_prefix[g] = 0;
+            const double size = part_lots[g], *share = profile + g * n;
+            i64 *of_part = lots.data() + g * n, *of_bucket = quantities.data();
             for (i64 k = 0; k < n; ++k) {
-                const i64 lots = i64(std::floor(size * profile[g * n + k]));
-                together += lots;
-                part_prefix[(k + 1) * n_parts + g] = together;
-                quantities[k] += lots;
+                const i64 whole = bits_of(std::floor(size * share[k]) + TWO_52) & LOW_52;
+                of_part[k] = whole;
+                of_bucket[k] += whole;
             }
         }
         i64 together = 0;
@@ -121,67 +136,125 @@ struct Fuel {
     }
 };
 
-i64 bin_of(double value) {
-    i64 bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return std::min(std::max(1 + (bits >> SHIFT) - BITS_OF_ONE, i64(0)), BINS - 1);
-}
-
 void fill_notional_bins(const double* triggers, const i64* quantities, i64 n, double money_unit, double* notional,
-                        i64* bins) {
+                        i32* bins) {
     double value = 0.0;
     notional[0] = 0.0;
     for (i64 k = 0; k < n; ++k) {
         value += std::fabs(triggers[k]) * double(quantities[k]);
         notional[k + 1] = value;
     }
-    for (i64 k = 0; k <= n; ++k) bins[k] = bin_of(notional[k] / money_unit);
+    for (i64 k = 0; k <= n; ++k) bins[k] = i32(log_bin(notional[k] / money_unit, SHIFT));
 }
 
-void fill_places(const i64* sold_prefix, const i64* counts, bool shared, const i64* reach, const i64* lots,
-                 const double* survivals, const Sizes& z, double* to_sell, double* depth, i64* rows, i32* places) {
+void fill_book(const i64* lots, i64 m, double* depth, u32* shelf) {
+    i64 begin = 0;
+    for (i64 j = 0; j < m; ++j) {
+        depth[j] = double(lots[j]);
+        const i64 end = log_bin(depth[j], SHELF_SHIFT) + 1;
+        if (end > begin) {
+            std::fill(shelf + begin, shelf + end, u32(j));
+            begin = end;
+        }
+    }
+    depth[m] = std::numeric_limits<double>::infinity();
+    std::fill(shelf + begin, shelf + SHELVES, u32(m));
+}
+
+void walk_cells(const i64* sold_prefix, const u32* ends, bool shared, const i64* reach, const double* depth,
+                const double* survivals, const Sizes& z, double* to_sell, i64* rows, u32* places, u32* reached) {
     const i64 m = z.m, n_liquidities = z.n_liquidities;
     const i64 *at_start = reach, *untouched = reach + z.n_shocks;
-    for (i64 j = 0; j < m; ++j) {
-        to_sell[j] = double(sold_prefix[counts[j]]);
-        depth[j] = double(lots[j]);
-    }
+    if (shared)
+        for (i64 j = 0; j <= m; ++j) to_sell[j] = double(sold_prefix[ends[j]]);
     std::fill(rows, rows + n_liquidities, 0);
     for (i64 s = 0; s < z.n_shocks; ++s) {
-        i32* place = places + s * n_liquidities;
+        u32 *place = places + s * n_liquidities, *end_of = reached + s * n_liquidities;
         const i64 first = untouched[s];
         if (sold_prefix[at_start[s]] == 0) {
             std::fill(place, place + n_liquidities, 0);
+            std::fill(end_of, end_of + n_liquidities, u32(at_start[s]));
             continue;
         }
         const double eaten = first > 0 ? depth[first - 1] : 0.0;
-        const i64* count = counts + s * m;
+        const u32* end = ends + (shared ? 0 : s * (m + 1));
         i64 row = first;
         for (i64 w = 0; w < n_liquidities; ++w) {
             const double survival = survivals[w];
             row = std::max(row, rows[w]);
             if (shared) {
-                while (row < m && to_sell[row] > survival * (depth[row] - eaten)) ++row;
+                while (to_sell[row] > survival * (depth[row] - eaten)) ++row;
             } else {
-                while (row < m && double(sold_prefix[count[row]]) > survival * (depth[row] - eaten)) ++row;
+                while (double(sold_prefix[end[row]]) > survival * (depth[row] - eaten)) ++row;
             }
             rows[w] = row;
-            place[w] = i32(row + 1);
+            place[w] = u32(row + 1);
+            end_of[w] = end[row];
         }
     }
 }
 
-i64 count_rounds(const i64* sold_prefix, i64 n, const i64* count, i64 reached, i64 row, i64 eaten, double survival,
-                 const i64* lots, i64 m) {
-    i64 rounds = 0, before = 0;
-    while (reached > before) {
-        ++rounds;
-        if (sold_prefix[reached] == 0) break;
-        row = absorbing_row(lots, m, eaten, survival, sold_prefix[reached], row);
-        before = reached;
-        reached = row == m ? n : count[row];
+struct Play {
+    std::vector<double> eaten, per_survival;
+    std::vector<u32> active;
+
+    explicit Play(const Sizes& z)
+        : eaten(z.n_shocks), per_survival(z.n_liquidities), active(z.n_shocks * z.n_liquidities + 1) {}
+};
+
+void play_cells(const i64* sold_prefix, const u32* ends, bool shared, const i64* reach, const double* depth,
+                const u32* shelf, const double* survivals, const u32* shock_of, const u32* liquidity_of,
+                const Sizes& z, Play& x, u32* places, u32* reached, u32* rounds) {
+    const i64 m = z.m, n_cells = z.n_shocks * z.n_liquidities;
+    const i64 *at_start = reach, *untouched = reach + z.n_shocks;
+    for (i64 s = 0; s < z.n_shocks; ++s) x.eaten[s] = untouched[s] > 0 ? depth[untouched[s] - 1] : 0.0;
+    for (i64 w = 0; w < z.n_liquidities; ++w)
+        x.per_survival[w] = (1.0 / survivals[w]) * (1.0 - std::ldexp(1.0, -50));
+    i64 n_active = 0;
+    for (i64 c = 0; c < n_cells; ++c) {
+        const i64 start = at_start[shock_of[c]];
+        const bool is_selling = sold_prefix[start] > 0;
+        reached[c] = u32(start);
+        rounds[c] = start > 0;
+        places[c] = is_selling ? u32(untouched[shock_of[c]]) : 0;
+        x.active[n_active] = u32(c);
+        n_active += is_selling;
     }
-    return rounds;
+    while (n_active > 0) {
+        i64 still = 0;
+        for (i64 i = 0; i < n_active; ++i) {
+            const u32 c = x.active[i], s = shock_of[c], w = liquidity_of[c], before = reached[c];
+            const double sold = double(sold_prefix[before]);
+            u32 row = std::max(places[c], shelf[log_bin(sold * x.per_survival[w] + x.eaten[s], SHELF_SHIFT)]);
+            while (sold > survivals[w] * (depth[row] - x.eaten[s])) ++row;
+            const u32 after = ends[(shared ? 0 : s * (m + 1)) + row];
+            places[c] = row;
+            reached[c] = after;
+            const bool is_new = after > before;
+            rounds[c] += is_new;
+            x.active[still] = c;
+            still += is_new;
+        }
+        n_active = still;
+    }
+    for (i64 c = 0; c < n_cells; ++c) places[c] += sold_prefix[reached[c]] > 0;
+}
+
+void add_parts(const i64* lots, const u32* reached, i64* prefix, const Sizes& z, i64* part_sum, i32* part_count) {
+    const i64 n = z.n, n_cells = z.n_shocks * z.n_liquidities;
+    prefix[0] = 0;
+    for (i64 g = 0; g < z.n_parts; ++g) {
+        i64 together = 0;
+        for (i64 k = 0; k < n; ++k) {
+            together += lots[g * n + k];
+            prefix[k + 1] = together;
+        }
+        i64* sums = part_sum + g * n_cells;
+        for (i64 c = 0; c < n_cells; ++c) sums[c] += prefix[reached[c]];
+        if (part_count)
+            for (i64 c = 0; c < n_cells; ++c)
+                part_count[(c * z.n_parts + g) * BINS + log_bin(double(prefix[reached[c]]), SHIFT)] += 1;
+    }
 }
 
 double shortfall_of(const double* bankruptcies, i64 reached, const i64* sold_prefix, i64 sold_total, i64 row,
@@ -212,82 +285,81 @@ double shortfall_of(const double* bankruptcies, i64 reached, const i64* sold_pre
 extern "C" {
 
 void count_grid(const double* triggers, const double* bankruptcies, const Drawn* drawn, double sold_share,
-                const double* price, const double* shocks, const i64* reach, const i64* counts, double money_unit,
-                const Sizes* sizes, bool with_rounds, bool with_shortfall, bool with_parts, const Counts* out) {
+                const double* price, const i64* draws, const double* shocks, const i64* reach, const u32* ends,
+                double money_unit, const Sizes* sizes, bool with_rounds, bool with_shortfall, bool with_parts,
+                const Counts* out) {
     const Sizes z = *sizes;
     const i64 n = z.n, m = z.m, n_parts = z.n_parts, n_cells = z.n_shocks * z.n_liquidities;
-    const i64 *at_start = reach, *untouched = reach + z.n_shocks;
+    const i64* untouched = reach + z.n_shocks;
     const bool shared = z.n_counts == 1;
     Fuel fuel(n, n_parts);
-    std::vector<double> notional(n + 1), to_sell(m), depth(m);
-    std::vector<i64> notional_bins(n + 1), rows(z.n_liquidities);
-    std::vector<i32> places(BLOCK * n_cells), bins(BLOCK * n_cells);
+    Play play(z);
+    std::vector<double> notional(n + 1), to_sell(m + 1), depth(m + 1);
+    std::vector<i64> prefix(n + 1), rows(z.n_liquidities);
+    std::vector<i32> notional_bins(n + 1);
+    std::vector<u32> shelf(SHELVES), places(n_cells), reached(n_cells), rounds(n_cells), noted(3 * n_cells * BLOCK);
+    std::vector<u32> shock_of(n_cells), liquidity_of(n_cells);
+    for (i64 c = 0; c < n_cells; ++c) {
+        shock_of[c] = u32(c / z.n_liquidities);
+        liquidity_of[c] = u32(c % z.n_liquidities);
+    }
+    u32 *place_of = noted.data(), *bin_in = place_of + n_cells * BLOCK, *rounds_of = bin_in + n_cells * BLOCK;
+    i64 h = -1;
     for (i64 begin = 0; begin < z.n_draws; begin += BLOCK) {
         const i64 size = std::min(BLOCK, z.n_draws - begin);
         for (i64 b = 0; b < size; ++b) {
-            const i64 d = begin + b;
-            const i64* lots = drawn->lots + drawn->book_index[d] * m;
+            const i64 d = draws[begin + b];
+            if (drawn->book_index[d] != h) {
+                h = drawn->book_index[d];
+                fill_book(drawn->lots + h * m, m, depth.data(), shelf.data());
+            }
             const double* survivals = drawn->survivals + d * z.n_liquidities;
             const double* profile = drawn->profiles + drawn->profile_index[d] * n_parts * n;
             fuel.fill(drawn->part_lots + d * n_parts, profile, n, n_parts, sold_share);
             const i64* sold_prefix = fuel.sold_prefix.data();
             fill_notional_bins(triggers, fuel.quantities.data(), n, money_unit, notional.data(), notional_bins.data());
-            i32 *place_of = places.data() + b * n_cells, *bin_in = bins.data() + b * n_cells;
-            fill_places(sold_prefix, counts, shared, reach, lots, survivals, z, to_sell.data(), depth.data(),
-                        rows.data(), place_of);
-            for (i64 s = 0; s < z.n_shocks; ++s) {
-                const i64 first = untouched[s], eaten = first > 0 ? lots[first - 1] : 0;
-                const i64* count = counts + (shared ? 0 : s * m);
-                for (i64 w = 0; w < z.n_liquidities; ++w) {
-                    const i64 cell = s * z.n_liquidities + w, place = place_of[cell];
-                    i64 reached = at_start[s];
-                    if (place > m) {
-                        reached = n;
-                        const i64 holds = i64(std::floor(survivals[w] * double(lots[m - 1] - eaten)));
-                        out->unabsorbed[cell] += sold_prefix[n] - std::min(sold_prefix[n], holds);
-                    } else if (place > 0) {
-                        reached = count[place - 1];
-                    }
-                    bin_in[cell] = i32(notional_bins[reached]);
-                    for (i64 g = 0; g < n_parts; ++g)
-                        out->part_sum[cell * n_parts + g] += fuel.part_prefix[reached * n_parts + g];
+            if (with_rounds)
+                play_cells(sold_prefix, ends, shared, reach, depth.data(), shelf.data(), survivals, shock_of.data(),
+                           liquidity_of.data(), z, play, places.data(), reached.data(), rounds.data());
+            else
+                walk_cells(sold_prefix, ends, shared, reach, depth.data(), survivals, z, to_sell.data(), rows.data(),
+                           places.data(), reached.data());
+            add_parts(fuel.lots.data(), reached.data(), prefix.data(), z, out->part_sum,
+                      with_parts ? out->part : nullptr);
+            for (i64 c = 0; c < n_cells; ++c) {
+                place_of[c * BLOCK + b] = places[c];
+                bin_in[c * BLOCK + b] = u32(notional_bins[reached[c]]);
+                if (places[c] > m) {
+                    const i64 first = untouched[shock_of[c]];
+                    const double eaten = first > 0 ? depth[first - 1] : 0.0;
+                    const i64 holds = i64(std::floor(survivals[liquidity_of[c]] * (depth[m - 1] - eaten)));
+                    out->unabsorbed[c] += sold_prefix[n] - std::min(sold_prefix[n], holds);
                 }
             }
-            if (!(with_rounds || with_shortfall || with_parts)) continue;
-            for (i64 s = 0; s < z.n_shocks; ++s) {
-                const i64 first = untouched[s], eaten = first > 0 ? lots[first - 1] : 0;
-                const i64* count = counts + (shared ? 0 : s * m);
-                for (i64 w = 0; w < z.n_liquidities; ++w) {
-                    const i64 cell = s * z.n_liquidities + w, place = place_of[cell];
-                    const i64 reached = place == 0 ? at_start[s] : place > m ? n : count[place - 1];
-                    if (with_rounds) {
-                        const i64 rounds =
-                            count_rounds(sold_prefix, n, count, at_start[s], first, eaten, survivals[w], lots, m);
-                        out->rounds[cell * BINS + bin_of(double(rounds))] += 1;
-                    }
-                    if (with_shortfall) {
-                        i64 sold = sold_prefix[reached];
-                        if (place > m)
-                            sold = std::min(sold, i64(std::floor(survivals[w] * double(lots[m - 1] - eaten))));
-                        const double lost =
-                            shortfall_of(bankruptcies, reached, sold_prefix, sold, first, std::min(place - 1, m - 1),
-                                         shocks[N_SHOCK * s + BASE], survivals[w], eaten, price, lots);
-                        out->shortfall[cell * BINS + bin_of(lost / money_unit)] += 1;
-                    }
-                    if (with_parts) {
-                        for (i64 g = 0; g < n_parts; ++g) {
-                            const double lots_of_part = double(fuel.part_prefix[reached * n_parts + g]);
-                            out->part[(cell * n_parts + g) * BINS + bin_of(lots_of_part)] += 1;
-                        }
-                    }
-                }
+            if (with_rounds)
+                for (i64 c = 0; c < n_cells; ++c) rounds_of[c * BLOCK + b] = rounds[c];
+            if (!with_shortfall) continue;
+            const i64* lots = drawn->lots + h * m;
+            for (i64 c = 0; c < n_cells; ++c) {
+                const i64 s = shock_of[c], first = untouched[s], eaten = first > 0 ? lots[first - 1] : 0;
+                const i64 place = places[c];
+                const double survival = survivals[liquidity_of[c]];
+                i64 sold = sold_prefix[reached[c]];
+                if (place > m) sold = std::min(sold, i64(std::floor(survival * double(lots[m - 1] - eaten))));
+                const double lost =
+                    shortfall_of(bankruptcies, reached[c], sold_prefix, sold, first, std::min(place - 1, m - 1),
+                                 shocks[N_SHOCK * s + BASE], survival, eaten, price, lots);
+                out->shortfall[c * BINS + log_bin(lost / money_unit, SHIFT)] += 1;
             }
         }
-        for (i64 cell = 0; cell < n_cells; ++cell) {
+        for (i64 c = 0; c < n_cells; ++c) {
             for (i64 b = 0; b < size; ++b) {
-                out->place[cell * (m + 2) + places[b * n_cells + cell]] += 1;
-                out->notional[cell * BINS + bins[b * n_cells + cell]] += 1;
+                out->place[c * (m + 2) + place_of[c * BLOCK + b]] += 1;
+                out->notional[c * BINS + bin_in[c * BLOCK + b]] += 1;
             }
+            if (with_rounds)
+                for (i64 b = 0; b < size; ++b)
+                    out->rounds[c * BINS + log_bin(double(rounds_of[c * BLOCK + b]), SHIFT)] += 1;
         }
     }
 }
@@ -305,10 +377,8 @@ void find_critical(const double* triggers, const Drawn* drawn, double sold_share
         const i64* lots = drawn->lots + drawn->book_index[d] * m;
         const double* profile = drawn->profiles + drawn->profile_index[d] * n_parts * n;
         fuel.fill(drawn->part_lots + d * n_parts, profile, n, n_parts, sold_share);
-        for (i64 k = 0; k <= n; ++k) {
-            forced_lots[k] = 0;
-            for (i64 g = 0; g < n_parts; ++g) forced_lots[k] += fuel.part_prefix[k * n_parts + g];
-        }
+        forced_lots[0] = 0;
+        for (i64 k = 0; k < n; ++k) forced_lots[k + 1] = forced_lots[k] + fuel.quantities[k];
         for (i64 w = 0; w < z.n_liquidities; ++w) {
             for (i64 s = 0; s < z.n_shocks; ++s)
                 shocks[N_SHOCK * s + SURVIVAL] = drawn->survivals[d * z.n_liquidities + w];
