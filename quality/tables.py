@@ -111,6 +111,19 @@ class Table:
         """Return a raw frame with no row and the right types."""
         return pl.DataFrame(schema=self.raw_schema)
 
+    def record_json(self) -> pl.Expr:
+        """Return `record_json`: a row of `raw_schema` as text. A time that no calendar holds is shown as its number."""
+        shown = []
+        for f in self.fields:
+            cell = pl.col(f.name)
+            if f.raw_type.is_temporal():
+                # Formatting one beyond the calendar ends the process, and both branches of a condition see every row.
+                first, last = (pl.lit(t).cast(f.raw_type).to_physical() for t in (datetime.min, datetime.max))
+                known = pl.when(cell.to_physical().is_between(first, last)).then(cell)
+                cell = pl.coalesce(known.dt.to_string("iso"), cell.to_physical().cast(pl.String)).alias(f.name)
+            shown.append(cell)
+        return pl.struct(shown).struct.json_encode().alias("record_json")
+
     def pandera_schema(self, *, unique: tuple[str, ...] | None = None) -> pa.DataFrameSchema:
         """Return the pandera schema of the raw frame: types, nullability, row rules, unique grain.
 
@@ -181,7 +194,7 @@ class Table:
             "row_count",
             pl.col("__field").alias("field"),
             pl.col("__reason").alias("reason"),
-            pl.struct(self.columns).struct.json_encode().alias("record_json"),
+            self.record_json(),
         )
         kept = good.select(self.columns).sort(self.grain)
         self.pandera_schema().validate(kept)

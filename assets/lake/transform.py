@@ -74,5 +74,5 @@ def _strays(rows: pl.DataFrame, table: Table, clock: str | None) -> pl.DataFrame
         "row_count",
         pl.lit(clock, pl.String).alias("field"),
         pl.lit("not_asked_for").alias("reason"),
-        pl.struct(table.columns).struct.json_encode().alias("record_json"),
+        table.record_json(),
     )

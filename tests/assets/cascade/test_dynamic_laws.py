@@ -213,6 +213,10 @@ def test_the_first_path_takes_back_what_the_free_run_added(trial_count: Callable
         (driven,) = replay_path([market], [path])[0]
         assert np.array_equal(driven.long.forced_lots, free.long.forced_lots), seed
         (found,) = replay_counterfactual([market], [path], impact, max_iterations=1)
+        if free.is_exhausted:
+            # The table has ended: impact is understated, the law does not hold, and both say so.
+            assert found.is_exhausted, seed
+            continue
         outer = shock[np.minimum(np.arange(found.trough_step + 1), shock.size - 1)]
         assert np.allclose(found.close_ticks, outer, rtol=1e-12), seed
         assert np.array_equal(found.depth_survival_frac, free.depth_survival_frac[: found.trough_step + 1]), seed

@@ -245,6 +245,21 @@ def test_parquet_instants_know_their_own_clock(lake: Lake, tmp_path: Path, zone:
     assert landed_rows(lake)["interval_start_utc"].to_list() == [datetime(2026, 1, 1, 5)]
 
 
+@pytest.mark.parametrize("instant_us", [2**63 - 1, -(2**63) + 1, 2**62])
+def test_an_instant_that_no_calendar_holds_is_refused_and_shown_as_its_number(
+    lake: Lake, tmp_path: Path, instant_us: int
+) -> None:
+    frame = pl.read_csv(io.StringIO(csv_of(hour(5)))).with_columns(
+        pl.lit(instant_us, pl.Int64).cast(pl.Datetime("us")).alias("time")
+    )
+    (tmp_path / "in").mkdir()
+    frame.write_parquet(tmp_path / "in" / "a.parquet")
+    run(lake, tmp_path / "in", mapping_of(candle_rule(files="a.parquet", format="parquet")))
+    (row,) = refused_rows(lake)
+    assert row["field"] == "interval_start_utc"
+    assert row["record"]["cells"]["time"] == str(instant_us)
+
+
 def test_snapshot_datasets_stand_under_the_capture_day_as_one_key(lake: Lake, tmp_path: Path) -> None:
     rule = {
         "files": "[A-Z]*.csv",
