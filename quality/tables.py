@@ -7,7 +7,7 @@ good ones and rejected ones. Does not: the tables themselves (``quality/schemas`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pandera.polars as pa
 import polars as pl
@@ -118,7 +118,7 @@ class Table:
             cell = pl.col(f.name)
             if f.raw_type.is_temporal():
                 # Formatting one beyond the calendar ends the process, and both branches of a condition see every row.
-                first, last = (pl.lit(t).cast(f.raw_type).to_physical() for t in (datetime.min, datetime.max))
+                first, last = (pl.lit(d).cast(f.raw_type).to_physical() for d in (date.min, date.max))
                 known = pl.when(cell.to_physical().is_between(first, last)).then(cell)
                 cell = pl.coalesce(known.dt.to_string("iso"), cell.to_physical().cast(pl.String)).alias(f.name)
             shown.append(cell)
