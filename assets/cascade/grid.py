@@ -326,13 +326,15 @@ def replay_grid(
 
     per_piece = _run(count, pieces)
     cells = (n_shocks, n_liquidities)
-    total = {
-        name: sum(parts[1:], start=parts[0]) for name, parts in zip(shapes, zip(*per_piece, strict=True), strict=True)
-    }
+    counted = per_piece[0]
+    for others in per_piece[1:]:
+        for mine, other in zip(counted, others, strict=True):
+            np.add(mine, other, out=mine)
+    total = dict(zip(shapes, counted, strict=True))
 
     def by_cell(name: str) -> Any:
-        counted = total[name]
-        return counted.reshape(*cells, *counted.shape[1:]) if len(counted) else None
+        found = total[name]
+        return found.reshape(*cells, *found.shape[1:]) if len(found) else None
 
     at_rows = shocks[:, 1:2] * lattice.relative_price[None, :]
     marks = np.concatenate([shocks[:, :1], at_rows, floor_marks(lattice, shocks)[:, None]], axis=1)

@@ -353,15 +353,13 @@ def _log_bin(value: float, shift: int) -> int:
 
 
 @njit(**_INNER)
-def _fill_notional_bins(triggers: F64, quantities: I64, money_unit: float, notional: F64, bins: I32) -> None:
-    """Fill the log bins of the forced notional of the first buckets, for every number of them: int32[n + 1]."""
+def _fill_notional(triggers: F64, quantities: I64, notional: F64) -> None:
+    """Fill the forced notional of the first buckets, for every number of them: float64[n + 1]."""
     value = 0.0
     notional[0] = 0.0
     for k in range(triggers.shape[0]):
         value += abs(triggers[k]) * quantities[k]
         notional[k + 1] = value
-    for k in range(bins.shape[0]):
-        bins[k] = _log_bin(notional[k] / money_unit, _SHIFT)
 
 
 @njit(**_INNER)
@@ -507,7 +505,8 @@ def _add_parts(lots: I64, reached: U32, prefix: I64, part_sum: I64, part_count: 
 @njit(**_INNER)
 def _note_cells(
     sold_prefix: I64,
-    notional_bins: I32,
+    notional: F64,
+    money_unit: float,
     reach: I64,
     depth: F64,
     survivals: F64,
@@ -523,7 +522,7 @@ def _note_cells(
     n, m = sold_prefix.shape[0] - 1, depth.shape[0] - 1
     for c in range(cells.shape[1]):
         noted[0, c, b] = places[c]
-        noted[1, c, b] = notional_bins[reached[c]]
+        noted[1, c, b] = _log_bin(notional[reached[c]] / money_unit, _SHIFT)
         if places[c] > m:
             first = reach[UNTOUCHED, cells[0, c]]
             eaten = depth[first - 1] if first > 0 else 0.0
@@ -618,7 +617,6 @@ def count_grid(
     sold_prefix = np.empty(n + 1, dtype=np.int64)
     prefix = np.empty(n + 1, dtype=np.int64)
     notional = np.empty(n + 1)
-    notional_bins = np.empty(n + 1, dtype=np.int32)
     depth = np.empty(m + 1)
     shelf = np.empty(_SHELVES, dtype=np.uint32)
     to_sell = np.empty(m + 1)
@@ -637,7 +635,7 @@ def count_grid(
                 h = book_index[d]
                 _fill_book(cumulative_lots[h], depth, shelf)
             _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
-            _fill_notional_bins(triggers, quantities, money_unit, notional, notional_bins)
+            _fill_notional(triggers, quantities, notional)
             if with_rounds:
                 _play_cells(
                     sold_prefix, ends, reach, depth, shelf, survivals[d], cells, scratch, places, reached, rounds
@@ -647,7 +645,8 @@ def count_grid(
             _add_parts(lots, reached, prefix, part_sum, part_count)
             _note_cells(
                 sold_prefix,
-                notional_bins,
+                notional,
+                money_unit,
                 reach,
                 depth,
                 survivals[d],
@@ -948,7 +947,7 @@ KERNELS = (
     value_scenarios,
     _fill_fuel,
     _log_bin,
-    _fill_notional_bins,
+    _fill_notional,
     _fill_book,
     _walk_cells,
     _play_cells,

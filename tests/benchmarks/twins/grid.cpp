@@ -136,15 +136,13 @@ struct Fuel {
     }
 };
 
-void fill_notional_bins(const double* triggers, const i64* quantities, i64 n, double money_unit, double* notional,
-                        i32* bins) {
+void fill_notional(const double* triggers, const i64* quantities, i64 n, double* notional) {
     double value = 0.0;
     notional[0] = 0.0;
     for (i64 k = 0; k < n; ++k) {
         value += std::fabs(triggers[k]) * double(quantities[k]);
         notional[k + 1] = value;
     }
-    for (i64 k = 0; k <= n; ++k) bins[k] = i32(log_bin(notional[k] / money_unit, SHIFT));
 }
 
 void fill_book(const i64* lots, i64 m, double* depth, u32* shelf) {
@@ -296,7 +294,6 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
     Play play(z);
     std::vector<double> notional(n + 1), to_sell(m + 1), depth(m + 1);
     std::vector<i64> prefix(n + 1), rows(z.n_liquidities);
-    std::vector<i32> notional_bins(n + 1);
     std::vector<u32> shelf(SHELVES), places(n_cells), reached(n_cells), rounds(n_cells), noted(3 * n_cells * BLOCK);
     std::vector<u32> shock_of(n_cells), liquidity_of(n_cells);
     for (i64 c = 0; c < n_cells; ++c) {
@@ -317,7 +314,7 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
             const double* profile = drawn->profiles + drawn->profile_index[d] * n_parts * n;
             fuel.fill(drawn->part_lots + d * n_parts, profile, n, n_parts, sold_share);
             const i64* sold_prefix = fuel.sold_prefix.data();
-            fill_notional_bins(triggers, fuel.quantities.data(), n, money_unit, notional.data(), notional_bins.data());
+            fill_notional(triggers, fuel.quantities.data(), n, notional.data());
             if (with_rounds)
                 play_cells(sold_prefix, ends, shared, reach, depth.data(), shelf.data(), survivals, shock_of.data(),
                            liquidity_of.data(), z, play, places.data(), reached.data(), rounds.data());
@@ -328,7 +325,7 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
                       with_parts ? out->part : nullptr);
             for (i64 c = 0; c < n_cells; ++c) {
                 place_of[c * BLOCK + b] = places[c];
-                bin_in[c * BLOCK + b] = u32(notional_bins[reached[c]]);
+                bin_in[c * BLOCK + b] = u32(log_bin(notional[reached[c]] / money_unit, SHIFT));
                 if (places[c] > m) {
                     const i64 first = untouched[shock_of[c]];
                     const double eaten = first > 0 ? depth[first - 1] : 0.0;
