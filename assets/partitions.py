@@ -18,3 +18,6 @@ ONE_RUN = BackfillPolicy.single_run()
 
 # Only the steps that write the DuckDB file hold this pool, and its size is one.
 WAREHOUSE_POOL = "warehouse"
+
+# The schedule names here which edition of a day a run makes: preliminary or final.
+EDITION_TAG = "lowtide/edition"

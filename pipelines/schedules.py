@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from dagster import RunRequest, ScheduleDefinition, ScheduleEvaluationContext
 
+from assets.partitions import EDITION_TAG
 from pipelines.jobs import JOBS
 
 
@@ -18,7 +19,7 @@ def _yesterday(context: ScheduleEvaluationContext) -> RunRequest:
     at = context.scheduled_execution_time
     day = (at.date() - timedelta(days=1)).isoformat()
     # ETF flows, FRED and holder figures of a day exist only by the next noon.
-    return RunRequest(partition_key=day, tags={"lowtide/edition": "final" if at.hour >= 12 else "preliminary"})
+    return RunRequest(partition_key=day, tags={EDITION_TAG: "final" if at.hour >= 12 else "preliminary"})
 
 
 SCHEDULES = [
@@ -36,6 +37,6 @@ SCHEDULES = [
         cron_schedule=["15 0 * * *", "0 12 * * *"],
         execution_timezone="UTC",
         execution_fn=_yesterday,
-        description="Yesterday's report: preliminary at 00:15 UTC, final at 12:00 UTC.",
+        description="Yesterday's report: preliminary at 00:15 UTC, final at 12:00 UTC; a final edition is never written again.",
     ),
 ]

@@ -11,7 +11,7 @@ from dagster import (
 )
 
 from assets.lake.definitions import OWNERS, days_of
-from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
+from assets.partitions import DAILY, EDITION_TAG, ONE_RUN, WAREHOUSE_POOL
 from assets.ports import Warehouse
 from quality.schemas.marts import MARTS
 
@@ -25,7 +25,7 @@ def build_report_assets() -> list[AssetsDefinition]:
         deps=marts,
         description=(
             "The daily stress report: one HTML page per language, its numbers as JSON, and each mart's rows of the day as"
-            " Parquet. One folder per UTC day. It states conditions and error; it advises nobody."
+            " Parquet. One folder per UTC day, and editions that the schedule keeps. It states conditions and error; it advises nobody."
         ),
         partitions_def=DAILY,
         backfill_policy=ONE_RUN,
@@ -35,14 +35,17 @@ def build_report_assets() -> list[AssetsDefinition]:
         pool=WAREHOUSE_POOL,
     )
     def stress_report(context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]) -> MaterializeResult:
-        from assets.report.write import write_report  # noqa: PLC0415 - matplotlib is slow to import
+        from assets.report.write import keep_edition, write_report  # noqa: PLC0415 - matplotlib is slow to import
 
+        edition = context.run.tags.get(EDITION_TAG)
         pages = []
         input_sha256 = warehouse.input_sha256()
         with warehouse.connect() as con:
             for day in days_of(context):
                 files = write_report(con, day, warehouse.reports, input_sha256=input_sha256)
                 pages.append(str(files.html))
+                if edition is not None:
+                    keep_edition(files.html.parent, edition)
         return MaterializeResult(
             metadata={
                 "pages": MetadataValue.json(pages),

@@ -1,6 +1,6 @@
 """Writes a day's report to disk so that nobody ever sees half of one.
 
-Belongs here: the folder of a day, Parquet exports, the swap by rename and the healing of what a crash left behind. Does not: any
+Belongs here: the folder of a day and its editions, Parquet exports, the swap by rename and the healing of what a crash left behind. Does not: any
 number or word of the report.
 """
 
@@ -25,6 +25,10 @@ SLOW_DAYS = 400
 
 # Endings of the hidden siblings of a day's folder while it is written and swapped.
 FRESH, OLD = ".new", ".old"
+
+# Editions stand beside the days, which follow what the lake knows now.
+EDITIONS_FOLDER = "editions"
+EDITIONS = ("preliminary", "final")
 
 # Fixed, so that the bytes do not follow a default that changes with DuckDB's version.
 ROW_GROUP_ROWS = 122_880
@@ -71,7 +75,7 @@ def write_report(con: duckdb.DuckDBPyConnection, day: date, folder: Path, *, inp
     heal(folder)
     report = build_report(con, day, input_sha256=input_sha256)
     final = folder / day.isoformat()
-    fresh, old = folder / f".{day.isoformat()}{FRESH}", folder / f".{day.isoformat()}{OLD}"
+    fresh = _fresh(final)
     tables = fresh / "tables"
     tables.mkdir(parents=True)
     for name in MARTS:
@@ -79,19 +83,41 @@ def write_report(con: duckdb.DuckDBPyConnection, day: date, folder: Path, *, inp
     for lang, name in PAGE_NAMES.items():
         (fresh / name).write_bytes(report_html(report, lang))
     (fresh / JSON_NAME).write_bytes(report_json(report))
-    _sync(fresh)
-    if final.exists():
-        final.rename(old)
-    fresh.rename(final)
-    _sync_folder(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    _swap_in(fresh, final)
     return ReportFiles(
         html=final / PAGE_NAMES["en"],
         html_zh=final / PAGE_NAMES["zh"],
         json=final / JSON_NAME,
         tables={name: final / "tables" / f"{name}.parquet" for name in MARTS},
     )
+
+
+def keep_edition(report: Path, edition: str) -> Path:
+    """Keep a copy of a written report as an edition of its day and return the edition's folder.
+
+    Parameters
+    ----------
+    report : pathlib.Path
+        Folder of a day, as `write_report` left it.
+    edition : {"preliminary", "final"}
+        ``<reports>/editions/<YYYY-MM-DD>/<edition>/``. A final edition is written once: a later call changes nothing, whatever
+        the lake has learnt since. A preliminary one is replaced.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such edition.
+    """
+    if edition not in EDITIONS:
+        raise ValueError(f"edition {edition!r}: one of {', '.join(EDITIONS)}")
+    kept = report.parent / EDITIONS_FOLDER / report.name / edition
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    heal(kept.parent)
+    if edition == "final" and kept.exists():
+        return kept
+    shutil.copytree(report, _fresh(kept))
+    _swap_in(_fresh(kept), kept)
+    return kept
 
 
 def heal(folder: Path) -> None:
@@ -128,6 +154,22 @@ def export_mart(con: duckdb.DuckDBPyConnection, name: str, day: date, path: Path
             clock < duckdb.ConstantExpression(datetime.combine(day + timedelta(days=1), datetime.min.time()))
         )
     rows.select(*columns).sort(*order).write_parquet(str(path), compression="zstd", row_group_size=ROW_GROUP_ROWS)
+
+
+def _fresh(final: Path) -> Path:
+    return final.with_name(f".{final.name}{FRESH}")
+
+
+def _swap_in(fresh: Path, final: Path) -> None:
+    """Put a written folder in the place of another by rename."""
+    old = final.with_name(f".{final.name}{OLD}")
+    _sync(fresh)
+    if final.exists():
+        final.rename(old)
+    fresh.rename(final)
+    _sync_folder(final.parent)
+    if old.exists():
+        shutil.rmtree(old)
 
 
 def _sync(folder: Path) -> None:

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from assets.report import write
-from assets.report.write import heal, write_report
+from assets.report.write import heal, keep_edition, write_report
 from quality.schemas.marts import MARTS
 from quality.units import sql_type_of
 
@@ -129,6 +129,46 @@ def test_second_report_replaces_the_first(make_marts, day, tmp_path):
     second = write_report(con, day, tmp_path, input_sha256=SHA)
     assert second.json.read_bytes() != before
     assert not (second.html.parent / "left.txt").exists()
+
+
+def test_a_final_edition_is_written_once_and_a_preliminary_one_is_replaced(plain_pages, make_marts, day, tmp_path):
+    con = make_marts(("BTC",))
+    report = write_report(con, day, tmp_path, input_sha256=SHA).html.parent
+    kept = {edition: keep_edition(report, edition) for edition in ("preliminary", "final")}
+    first = _hashes(report)
+    assert kept["final"] == tmp_path / "editions" / "2025-10-10" / "final"
+    assert all(_hashes(folder) == first for folder in kept.values())
+    con.execute("update marts.fct_market_recaps_daily set close_quote = ?", [Decimal(77)])
+    write_report(con, day, tmp_path, input_sha256=SHA)
+    for edition in kept:
+        keep_edition(report, edition)
+    assert _hashes(kept["final"]) == first
+    assert _hashes(kept["preliminary"]) == _hashes(report) != first
+
+
+def test_an_edition_of_another_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^edition 'late': one of preliminary, final$"):
+        keep_edition(tmp_path, "late")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["copytree", "_sync", "rename"])
+def test_a_crash_while_an_edition_is_kept_leaves_none_or_the_whole(
+    plain_pages, make_marts, day, tmp_path, monkeypatch, step
+):
+    report = write_report(make_marts(("BTC",)), day, tmp_path, input_sha256=SHA).html.parent
+
+    def fail(*_: object, **__: object) -> None:
+        raise DiskFull(step)
+
+    holder = {"copytree": write.shutil, "_sync": write, "rename": Path}[step]
+    with monkeypatch.context() as faulty:
+        faulty.setattr(holder, step, fail)
+        with pytest.raises(DiskFull):
+            keep_edition(report, "final")
+    assert not (tmp_path / "editions" / "2025-10-10" / "final").exists()
+    assert _hashes(keep_edition(report, "final")) == _hashes(report)
+    assert [p.name for p in (tmp_path / "editions" / "2025-10-10").iterdir()] == ["final"]
 
 
 STEPS = (
