@@ -268,6 +268,8 @@ def sql(
     home: HomeOption = None,
 ) -> None:
     """Query the published snapshot, read-only."""
+    import duckdb
+
     from pipelines.console import print_rows
     from pipelines.lake.publish import open_published
 
@@ -277,6 +279,10 @@ def sql(
         cursor = con.execute(query)
         columns = [d[0] for d in cursor.description or []]
         rows = cursor.fetchall()
+    except duckdb.Error as error:
+        # Its own words without the drawing of the query below them: an error is one line.
+        said = str(error).partition("\n\nLINE ")[0]
+        raise CommandError("; ".join(said.splitlines())) from error
     finally:
         con.close()
     print_rows(columns, rows, form)

@@ -52,6 +52,13 @@ def test_sql_speaks_table_csv_and_json(market: Market, home: Path) -> None:
     assert "BTC" in market.lowtide(home, "sql", query).stdout
 
 
+def test_a_mistyped_query_is_answered_in_one_line_with_what_there_is(market: Market, home: Path) -> None:
+    done = market.lowtide(home, "sql", "select hour_count from fct_prices_hourly")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "hour_count" in line and "Candidate bindings" in line and "\\x0a" not in line
+
+
 @pytest.mark.parametrize(
     "attack",
     [
