@@ -8,10 +8,14 @@ DEV_HOME ?= .lowtide/home
 
 .PHONY: demo test test-full lanes check bench dev lock setup clean
 
+# The lock is complete, so nothing is left to resolve; an older pip takes a minute longer over it. Byte code is made on all
+# cores, and not of tests and of files for other Pythons.
 $(VENV)/.locked: requirements-dev.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found on the PATH" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv --upgrade-deps $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile \
+		-r requirements-dev.lock
+	$(BIN)/python -m compileall -q -j 0 -x '/(tests?|ccxt/(async_support|pro|static_dependencies))/' $(VENV)/lib
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/lowtide warmup
 	@touch $@
@@ -21,21 +25,23 @@ setup: $(VENV)/.locked
 demo: setup
 	$(BIN)/lowtide demo --home $(DEMO_HOME)
 
-# Two workers, a file to a worker: a run of the whole way keeps one core busy.
+# Two workers, a file to a worker, the long files first: a run of the whole way keeps one core busy.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-full: setup
-	LOWTIDE_TRIALS=full $(BIN)/python -m pytest -n 2 --dist loadfile --timeout=7200
+	LOWTIDE_TRIALS=full $(PYTEST) --timeout=7200
 	@cat build/trials.txt
 	$(MAKE) lanes
 
 # The kernels compiled, interpreted, and compiled with bounds checks; each lane has a cache of its own.
 lanes: setup
-	NUMBA_CACHE_DIR=$(abspath build/lanes/compiled) $(BIN)/python -m pytest -n 2 --dist loadfile -q tests/assets/cascade
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q --timeout=7200 -m "not compiled" \
+	NUMBA_CACHE_DIR=$(abspath build/lanes/compiled) $(PYTEST) -q tests/assets/cascade
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -q --timeout=7200 -m "not compiled" \
 		tests/assets/cascade
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath build/lanes/bounds) $(BIN)/python -m pytest -n 2 --dist loadfile -q \
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(abspath build/lanes/bounds) $(PYTEST) -q \
 		tests/assets/cascade
 
 check: setup

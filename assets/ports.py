@@ -5,12 +5,12 @@ Belongs here: Protocols and the plain values that cross them. Does not: any impl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 import polars as pl
@@ -192,4 +192,15 @@ class Warehouse(Protocol):
 
     def publish(self) -> dict[str, int]:
         """Swap the published snapshot for the marts of now; return rows per table."""
+        ...
+
+
+class Dbt(Protocol):
+    """The dbt project over the warehouse's file."""
+
+    def stream(self, arguments: Sequence[str], context: Any, target: Path) -> Iterator[Any]:
+        """Run dbt over the assets that an execution `context` asks for; yield results and checks as they come.
+
+        dbt's compiled SQL and its log go to `target`.
+        """
         ...

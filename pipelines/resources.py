@@ -6,7 +6,6 @@ Belongs here: construction and the DuckDB connections of the warehouse. Does not
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import duckdb
 
 from assets.ports import Clock, ExchangeSource
 from pipelines.clock import FixedClock, SystemClock
+from pipelines.dbt_manifest import ensure_manifest
 from pipelines.home import Home, HomeError
 from pipelines.lake.publish import publish
 from pipelines.lake.store import Lake
@@ -148,21 +148,16 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
 
 
 def dbt_of(warehouse: DuckDbWarehouse) -> Any:
-    """Return dagster-dbt's client, aimed at one warehouse file.
+    """Return dbt, aimed at one warehouse file.
 
-    dbt runs as a process of its own and learns the file through its environment; a relative path in a profile would
-    resolve against the caller's folder.
+    dbt learns the file through the environment; a relative path in a profile would resolve against the caller's folder.
     """
-    from pipelines.dbt_client import PreparedDbt  # noqa: PLC0415 - seconds to import
+    from pipelines.dbt_client import InProcessDbt  # noqa: PLC0415 - seconds to import
 
     os.environ["LOWTIDE_WAREHOUSE"] = str(warehouse.path)
     os.environ["LOWTIDE_DUCKDB_THREADS"] = str(warehouse.threads)
     os.environ["LOWTIDE_DUCKDB_MEMORY_LIMIT"] = warehouse.memory_limit
-    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
-    # The manifest is `ensure_manifest`'s and results come as events: writing both again costs a second per pass.
-    os.environ["DBT_WRITE_JSON"] = "false"
-    executable = Path(sys.executable).with_name("lowtide-dbt")
-    return PreparedDbt(project_dir=str(DBT_FOLDER), profiles_dir=str(DBT_FOLDER), dbt_executable=str(executable))
+    return InProcessDbt(DBT_FOLDER, ensure_manifest().with_name("partial_parse.msgpack"))
 
 
 def build_resources(

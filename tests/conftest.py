@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the long files first: one that begins last leaves the other workers without work."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> None:
     """Refuse every connection but to loopback (and Unix sockets) for the whole session."""

@@ -60,12 +60,6 @@ def compile_dynamic() -> None:
 _SHARES = (compile_accounts, compile_static, compile_dynamic)
 
 
-def compile_kernels() -> None:
-    """Run every kernel of every replay once on a tiny market, in this process."""
-    for share in _SHARES:
-        share()
-
-
 def forget_cache() -> list[Path]:
     """Delete the cached machine code of all cascade kernels and return the deleted files."""
     from assets.cascade import kernel  # noqa: PLC0415 - numba is imported only when a kernel is needed

@@ -5,15 +5,14 @@ location (``pipelines/resources.py``).
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, ResourceParam
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
-from assets.ports import Warehouse
+from assets.ports import Dbt, Warehouse
 
 SECOND_PASS = "tag:second_pass"  # noqa: S105 - a dbt selector, not a password
 
@@ -57,23 +56,20 @@ def build_dbt_assets(manifest: Path) -> list[AssetsDefinition]:
 
     @dbt_assets(name="dbt_first_pass", exclude=SECOND_PASS, **common)
     def first_pass(
-        context: AssetExecutionContext, dbt: ResourceParam[DbtCliResource], warehouse: ResourceParam[Warehouse]
+        context: AssetExecutionContext, dbt: ResourceParam[Dbt], warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
         yield from _build(context, dbt, warehouse)
 
     @dbt_assets(name="dbt_second_pass", select=SECOND_PASS, **common)
     def second_pass(
-        context: AssetExecutionContext, dbt: ResourceParam[DbtCliResource], warehouse: ResourceParam[Warehouse]
+        context: AssetExecutionContext, dbt: ResourceParam[Dbt], warehouse: ResourceParam[Warehouse]
     ) -> Iterator[Any]:
         yield from _build(context, dbt, warehouse)
 
     return [first_pass, second_pass]
 
 
-def _build(context: AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[Any]:
-    # One target folder per warehouse keeps dbt's partial parse: a parse costs more than the models. dbt's log goes to a
-    # file there; its results are events and checks of the run.
+def _build(context: AssetExecutionContext, dbt: Dbt, warehouse: Warehouse) -> Iterator[Any]:
     folder = warehouse.dbt_target
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "build.log").open("a") as log, redirect_stdout(log):
-        yield from dbt.cli(["build", *_SCHEDULED], context=context, target_path=folder).stream()
+    yield from dbt.stream(["build", *_SCHEDULED], context, folder)

@@ -9,6 +9,8 @@ import pytest
 from quiet_run import QuietRun
 from small_market import DAY, Market
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def home(quiet_run: QuietRun, tmp_path_factory: pytest.TempPathFactory) -> Path:

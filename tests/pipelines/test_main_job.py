@@ -14,6 +14,8 @@ import pytest
 from quiet_run import QuietRun
 from small_market import DAY, FIRST, Market, exported_hashes
 
+pytestmark = pytest.mark.long
+
 RANGE = ("--date", FIRST.isoformat(), "--to", DAY.isoformat())
 
 

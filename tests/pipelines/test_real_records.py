@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_market import LOWTIDE, exported_hashes
 
-pytestmark = pytest.mark.shared_data
+pytestmark = [pytest.mark.shared_data, pytest.mark.long]
 
 DAY = "2025-10-10"
 QUARANTINED = 3
