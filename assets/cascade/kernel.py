@@ -300,9 +300,10 @@ BINS_PER_OCTAVE = 64
 BINS = 1 + 53 * BINS_PER_OCTAVE
 _SHIFT = 46  # 52 bits of mantissa, 6 of them kept
 
-# Draws whose cells are noted before they are counted: a cell's counts stay near while a block is added to them. An odd
-# number of cache lines, so that the notes of neighbouring cells do not fight for the same places of the cache.
+# Draws whose cells are noted before they are counted: a cell's counts stay near while a block is added to them. A draw's
+# notes are a cache line longer than its cells, so that a cell's notes do not fight for the same places of the cache.
 _BLOCK = 112
+_LINE = 16
 
 # The shelf of a book: for each log bin of lots, 512 to the octave, the first row that holds so many. It is a lower bound that
 # a step or two makes exact.
@@ -503,45 +504,36 @@ def _add_parts(lots: I64, reached: U32, prefix: I64, part_sum: I64, part_count: 
 
 
 @njit(**_INNER)
-def _note_cells(
-    sold_prefix: I64,
-    notional: F64,
-    money_unit: float,
-    reach: I64,
-    depth: F64,
-    survivals: F64,
-    b: int,
-    cells: U32,
-    places: U32,
-    reached: U32,
-    rounds: U32,
-    noted: U32,
-    unabsorbed_sum: I64,
+def _note_notional(notional: F64, money_unit: float, reached: U32, bins: U32) -> None:
+    """Note the bin of the notional of one draw's cells."""
+    for c in range(reached.shape[0]):
+        bins[c] = _log_bin(notional[reached[c]] / money_unit, _SHIFT)
+
+
+@njit(**_INNER)
+def _add_unabsorbed(
+    sold_prefix: I64, reach: I64, depth: F64, survivals: F64, cells: U32, places: U32, unabsorbed_sum: I64
 ) -> None:
-    """Note the place, the bin of the notional and the rounds of one draw's cells; add what the books did not absorb."""
+    """Add what the books of one draw's cells did not absorb."""
     n, m = sold_prefix.shape[0] - 1, depth.shape[0] - 1
     for c in range(cells.shape[1]):
-        noted[0, c, b] = places[c]
-        noted[1, c, b] = _log_bin(notional[reached[c]] / money_unit, _SHIFT)
         if places[c] > m:
             first = reach[UNTOUCHED, cells[0, c]]
             eaten = depth[first - 1] if first > 0 else 0.0
             holds = math.floor(survivals[cells[1, c]] * (depth[m - 1] - eaten))
             unabsorbed_sum[c] += sold_prefix[n] - min(sold_prefix[n], holds)
-    for c in range(rounds.shape[0]):
-        noted[2, c, b] = rounds[c]
 
 
 @njit(**_INNER)
 def _count_noted(noted: U32, size: int, place_count: I32, notional_count: I32, rounds_count: I32) -> None:
     """Count a block of notes, cell by cell."""
-    for c in range(noted.shape[1]):
+    for c in range(place_count.shape[0]):
         for b in range(size):
-            place_count[c, noted[0, c, b]] += 1
-            notional_count[c, noted[1, c, b]] += 1
+            place_count[c, noted[0, b, c]] += 1
+            notional_count[c, noted[1, b, c]] += 1
         if rounds_count.shape[0] > 0:
             for b in range(size):
-                rounds_count[c, _log_bin(float(noted[2, c, b]), _SHIFT)] += 1
+                rounds_count[c, _log_bin(float(noted[2, b, c]), _SHIFT)] += 1
 
 
 @njit(**_OPTIONS)
@@ -622,10 +614,8 @@ def count_grid(
     to_sell = np.empty(m + 1)
     rows = np.empty(n_liquidities, dtype=np.int64)
     scratch = (np.empty(n_shocks), np.empty(n_liquidities), np.empty(n_cells + 1, dtype=np.uint32))
-    places = np.empty(n_cells, dtype=np.uint32)
     reached = np.empty(n_cells, dtype=np.uint32)
-    rounds = np.empty(n_cells if with_rounds else 0, dtype=np.uint32)
-    noted = np.empty((3, n_cells, _BLOCK), dtype=np.uint32)
+    noted = np.empty((3 if with_rounds else 2, _BLOCK, n_cells + _LINE), dtype=np.uint32)
     h = -1
     for begin in range(0, draws.shape[0], _BLOCK):
         size = min(_BLOCK, draws.shape[0] - begin)
@@ -636,28 +626,16 @@ def count_grid(
                 _fill_book(cumulative_lots[h], depth, shelf)
             _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
             _fill_notional(triggers, quantities, notional)
+            places = noted[0, b]
             if with_rounds:
                 _play_cells(
-                    sold_prefix, ends, reach, depth, shelf, survivals[d], cells, scratch, places, reached, rounds
+                    sold_prefix, ends, reach, depth, shelf, survivals[d], cells, scratch, places, reached, noted[2, b]
                 )
             else:
                 _walk_cells(sold_prefix, ends, reach, depth, survivals[d], to_sell, rows, places, reached)
             _add_parts(lots, reached, prefix, part_sum, part_count)
-            _note_cells(
-                sold_prefix,
-                notional,
-                money_unit,
-                reach,
-                depth,
-                survivals[d],
-                b,
-                cells,
-                places,
-                reached,
-                rounds,
-                noted,
-                unabsorbed_sum,
-            )
+            _note_notional(notional, money_unit, reached, noted[1, b])
+            _add_unabsorbed(sold_prefix, reach, depth, survivals[d], cells, places, unabsorbed_sum)
             if shortfall_count.shape[0] > 0:
                 _add_shortfalls(
                     bankruptcies, sold_prefix, reach, relative_price, cumulative_lots[h], survivals[d], shocks,
@@ -952,7 +930,8 @@ KERNELS = (
     _walk_cells,
     _play_cells,
     _add_parts,
-    _note_cells,
+    _note_notional,
+    _add_unabsorbed,
     _count_noted,
     _shortfall,
     _add_shortfalls,
