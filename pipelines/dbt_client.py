@@ -102,6 +102,7 @@ def _release_file() -> None:
     """Close the warehouse: dbt-duckdb keeps it open to the end of the process, and the file has one writer."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager  # noqa: PLC0415 - seconds to import
 
-    if DuckDBConnectionManager._ENV is not None:  # dbt may have stopped before it opened anything
-        DuckDBConnectionManager.env().close()
+    opened: Any = DuckDBConnectionManager._ENV
+    if opened is not None:  # dbt may have stopped before it opened anything
+        opened.close()
         DuckDBConnectionManager.close_all_connections()

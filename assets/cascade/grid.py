@@ -11,9 +11,8 @@ docs/cascade_grid.md defines every count to the last bit.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +34,9 @@ from assets.cascade.lattice import (
     shock_table,
 )
 from assets.cascade.params import CRITICAL_RULE, MAX_DRAWN_LOTS, CriticalRule, PositionSide, ShockKind
+
+# Draws that a thread takes at once where several share the work: two of the kernel's blocks of notes.
+_PIECE = 224
 
 __all__ = [
     "CriticalDraws",
@@ -305,29 +307,32 @@ def replay_grid(
         "parts": ((n_cells if with_parts else 0, n_parts, kernel.BINS), np.int32),
     }
     pieces = _pieces(grid.n_draws, threads)
-    needed_bytes = len(pieces) * sum(np.dtype(kind).itemsize * math.prod(shape) for shape, kind in shapes.values())
+    needed_bytes = min(threads, len(pieces)) * sum(
+        np.dtype(kind).itemsize * math.prod(shape) for shape, kind in shapes.values()
+    )
     check_memory("counts", needed_bytes, "fewer shocks, liquidities, parts or threads")
     by_book = np.argsort(grid.book_index, kind="stable")
 
-    def count(piece: slice) -> list[npt.NDArray]:
+    def count(pieces: Iterator[slice]) -> list[npt.NDArray]:
         counted = [np.zeros(shape, dtype=kind) for shape, kind in shapes.values()]
-        kernel.count_grid(
-            lattice.triggers,
-            lattice.bankruptcies,
-            *_drawn(grid, slice(None)),
-            by_book[piece],
-            shocks,
-            reach,
-            ends,
-            float(money_unit_ticklots),
-            *counted,
-        )
+        for piece in pieces:
+            kernel.count_grid(
+                lattice.triggers,
+                lattice.bankruptcies,
+                *_drawn(grid, slice(None)),
+                by_book[piece],
+                shocks,
+                reach,
+                ends,
+                float(money_unit_ticklots),
+                *counted,
+            )
         return counted
 
-    per_piece = _run(count, pieces)
+    per_thread = _run(count, pieces, threads)
     cells = (n_shocks, n_liquidities)
-    counted = per_piece[0]
-    for others in per_piece[1:]:
+    counted = per_thread[0]
+    for others in per_thread[1:]:
         for mine, other in zip(counted, others, strict=True):
             np.add(mine, other, out=mine)
     total = dict(zip(shapes, counted, strict=True))
@@ -401,19 +406,20 @@ def critical_shocks(
     )
     found = np.empty((grid.n_draws, grid.survivals.shape[1], 2), dtype=np.int32)
 
-    def find(draws: slice) -> None:
-        kernel.find_critical(
-            lattice.triggers,
-            *_drawn(grid, draws),
-            shocks_frac,
-            shocks.copy(),
-            states.copy(),
-            limits,
-            floors,
-            found[draws],
-        )
+    def find(pieces: Iterator[slice]) -> None:
+        for draws in pieces:
+            kernel.find_critical(
+                lattice.triggers,
+                *_drawn(grid, draws),
+                shocks_frac,
+                shocks.copy(),
+                states.copy(),
+                limits,
+                floors,
+                found[draws],
+            )
 
-    _run(find, _pieces(grid.n_draws, threads))
+    _run(find, _pieces(grid.n_draws, threads), threads)
     return CriticalDraws(found[:, :, 0].copy(), found[:, :, 1].copy())
 
 
@@ -571,18 +577,23 @@ def _drawn(grid: Grid, draws: slice) -> tuple[F64, I64, F64, float, F64, I64, I6
 
 
 def _pieces(n_draws: int, threads: int) -> list[slice]:
-    """Split the draws evenly among threads; counts are whole numbers, so the split changes no bit."""
+    """Split the draws among threads; counts are whole numbers, so the split changes no bit."""
     if threads < 1:
         raise ValueError(f"threads = {threads}: at least one")
-    edges = [round(n_draws * i / threads) for i in range(threads + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+    size = -(-n_draws // threads)
+    if threads > 1:
+        size = min(size, _PIECE)
+    return [slice(begin, min(begin + size, n_draws)) for begin in range(0, n_draws, size)]
 
 
-def _run(work: Callable[[slice], Any], pieces: list[slice]) -> list[Any]:
-    if len(pieces) == 1:
-        return [work(pieces[0])]
-    with ThreadPoolExecutor(len(pieces)) as pool:
-        return list(pool.map(work, pieces))
+def _run(work: Callable[[Iterator[slice]], Any], pieces: list[slice], threads: int) -> list[Any]:
+    """Let every thread take the next piece when it is done with one, so that none waits for another that was disturbed."""
+    left = iter(pieces)
+    if threads == 1:
+        return [work(left)]
+    threads = min(threads, len(pieces))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, [left] * threads))
 
 
 def _nearest_rank(counts: I32, p: float) -> I64:

@@ -286,7 +286,7 @@ def _against_numpy(n: int, grid: Grid) -> Iterator[Row]:
                 getattr(found, field).astype(np.int64) for field in (*MEASURED, "rounds_count")[: 4 + with_rounds]
             ]
             require_equal(name, measured, works[0]())
-            slow, fast = race(*works, seconds=6.0 if floor else 2.0)
+            slow, fast = race(*works, seconds=15.0 if floor else 2.0)
             each = fast / N_DRAWS
             note = (
                 f"{SIZE}; {slow / N_DRAWS * 1e6:.0f} us a draw in numpy, {each * 1e6:.1f} in the kernel{_spread(found)}"

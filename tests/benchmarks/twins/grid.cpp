@@ -19,7 +19,7 @@ enum State { FIRST_ROW, REACHED, ROW, ROUNDS, SOLD, N_STATE };
 enum End { END_ROW, TROUGH_ROW, END_ROUNDS, END_REACHED, END_TO_BOOK, END_STANDING, END_ADL, EVER_EXHAUSTED, N_END };
 
 constexpr i64 BINS_PER_OCTAVE = 64, BINS = 1 + 53 * BINS_PER_OCTAVE, SHIFT = 46;
-constexpr i64 BLOCK = 112;
+constexpr i64 BLOCK = 112, LINE = 16;
 constexpr i64 SHELF_SHIFT = 43, SHELVES = 1 + (i64(53) << (52 - SHELF_SHIFT));
 constexpr double TWO_52 = 4503599627370496.0;
 constexpr i64 LOW_52 = (i64(1) << 52) - 1;
@@ -294,13 +294,14 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
     Play play(z);
     std::vector<double> notional(n + 1), to_sell(m + 1), depth(m + 1);
     std::vector<i64> prefix(n + 1), rows(z.n_liquidities);
-    std::vector<u32> shelf(SHELVES), places(n_cells), reached(n_cells), rounds(n_cells), noted(3 * n_cells * BLOCK);
+    const i64 stride = n_cells + LINE;
+    std::vector<u32> shelf(SHELVES), reached(n_cells), noted(3 * BLOCK * stride);
     std::vector<u32> shock_of(n_cells), liquidity_of(n_cells);
     for (i64 c = 0; c < n_cells; ++c) {
         shock_of[c] = u32(c / z.n_liquidities);
         liquidity_of[c] = u32(c % z.n_liquidities);
     }
-    u32 *place_of = noted.data(), *bin_in = place_of + n_cells * BLOCK, *rounds_of = bin_in + n_cells * BLOCK;
+    u32 *place_of = noted.data(), *bin_in = place_of + BLOCK * stride, *rounds_of = bin_in + BLOCK * stride;
     i64 h = -1;
     for (i64 begin = 0; begin < z.n_draws; begin += BLOCK) {
         const i64 size = std::min(BLOCK, z.n_draws - begin);
@@ -310,6 +311,7 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
                 h = drawn->book_index[d];
                 fill_book(drawn->lots + h * m, m, depth.data(), shelf.data());
             }
+            u32 *places = place_of + b * stride, *bins = bin_in + b * stride, *rounds = rounds_of + b * stride;
             const double* survivals = drawn->survivals + d * z.n_liquidities;
             const double* profile = drawn->profiles + drawn->profile_index[d] * n_parts * n;
             fuel.fill(drawn->part_lots + d * n_parts, profile, n, n_parts, sold_share);
@@ -317,15 +319,14 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
             fill_notional(triggers, fuel.quantities.data(), n, notional.data());
             if (with_rounds)
                 play_cells(sold_prefix, ends, shared, reach, depth.data(), shelf.data(), survivals, shock_of.data(),
-                           liquidity_of.data(), z, play, places.data(), reached.data(), rounds.data());
+                           liquidity_of.data(), z, play, places, reached.data(), rounds);
             else
                 walk_cells(sold_prefix, ends, shared, reach, depth.data(), survivals, z, to_sell.data(), rows.data(),
-                           places.data(), reached.data());
+                           places, reached.data());
             add_parts(fuel.lots.data(), reached.data(), prefix.data(), z, out->part_sum,
                       with_parts ? out->part : nullptr);
+            for (i64 c = 0; c < n_cells; ++c) bins[c] = u32(log_bin(notional[reached[c]] / money_unit, SHIFT));
             for (i64 c = 0; c < n_cells; ++c) {
-                place_of[c * BLOCK + b] = places[c];
-                bin_in[c * BLOCK + b] = u32(log_bin(notional[reached[c]] / money_unit, SHIFT));
                 if (places[c] > m) {
                     const i64 first = untouched[shock_of[c]];
                     const double eaten = first > 0 ? depth[first - 1] : 0.0;
@@ -333,8 +334,6 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
                     out->unabsorbed[c] += sold_prefix[n] - std::min(sold_prefix[n], holds);
                 }
             }
-            if (with_rounds)
-                for (i64 c = 0; c < n_cells; ++c) rounds_of[c * BLOCK + b] = rounds[c];
             if (!with_shortfall) continue;
             const i64* lots = drawn->lots + h * m;
             for (i64 c = 0; c < n_cells; ++c) {
@@ -351,12 +350,12 @@ void count_grid(const double* triggers, const double* bankruptcies, const Drawn*
         }
         for (i64 c = 0; c < n_cells; ++c) {
             for (i64 b = 0; b < size; ++b) {
-                out->place[c * (m + 2) + place_of[c * BLOCK + b]] += 1;
-                out->notional[c * BINS + bin_in[c * BLOCK + b]] += 1;
+                out->place[c * (m + 2) + place_of[b * stride + c]] += 1;
+                out->notional[c * BINS + bin_in[b * stride + c]] += 1;
             }
             if (with_rounds)
                 for (i64 b = 0; b < size; ++b)
-                    out->rounds[c * BINS + log_bin(double(rounds_of[c * BLOCK + b]), SHIFT)] += 1;
+                    out->rounds[c * BINS + log_bin(double(rounds_of[b * stride + c]), SHIFT)] += 1;
         }
     }
 }
