@@ -294,7 +294,7 @@ def replay_grid(
     reach = np.stack([_reached(lattice, shocks[:, 0]), states[:, 0]])
     # After a sale the rows keep their prices whatever the shock was; after a repricing they hang from it.
     bases = shocks[:1, 1] if shock_kind == "sell" else shocks[:, 1]
-    at_marks = np.stack([_reached(lattice, base * lattice.relative_price) for base in bases])
+    at_marks = _reached(lattice, bases[:, None] * lattice.relative_price)
     ends = np.pad(at_marks, ((0, 0), (0, 1)), constant_values=lattice.triggers.size).astype(np.uint32)
     n_cells = n_shocks * n_liquidities
     shapes: dict[str, tuple[tuple[int, ...], Any]] = {

@@ -320,8 +320,8 @@ UNTOUCHED = 1  # first row that the shock left untouched
 
 
 @njit(**_INNER)
-def _fill_fuel(part_lots: F64, profile: F64, sold_share: float, lots: I64, quantities: I64, sold_prefix: I64) -> None:
-    """Fill one draw: int64[n_parts, n] lots of the parts, int64[n] of a bucket, int64[n + 1] prefix of what is sold."""
+def _fill_fuel(part_lots: F64, profile: F64, lots: I64, quantities: I64) -> None:
+    """Fill one draw: int64[n_parts, n] lots of the parts and int64[n] of a bucket."""
     n_parts, n = profile.shape
     quantities[:] = 0
     for g in range(n_parts):
@@ -333,16 +333,16 @@ def _fill_fuel(part_lots: F64, profile: F64, sold_share: float, lots: I64, quant
             whole = bits & _LOW_52
             lots_of_part[k] = whole
             quantities[k] += whole
+
+
+@njit(**_INNER)
+def _fill_sold(quantities: I64, sold_share: float, sold_prefix: I64) -> None:
+    """Fill what the first buckets sell, for every number of them: int64[n + 1]."""
     together = 0
     sold_prefix[0] = 0
-    if sold_share == 1.0:
-        for k in range(n):
-            together += quantities[k]
-            sold_prefix[k + 1] = together
-    else:
-        for k in range(n):
-            together += math.floor(sold_share * quantities[k])
-            sold_prefix[k + 1] = together
+    for k in range(quantities.shape[0]):
+        together += quantities[k] if sold_share == 1.0 else math.floor(sold_share * quantities[k])
+        sold_prefix[k + 1] = together
 
 
 @njit(**_INNER)
@@ -354,11 +354,15 @@ def _log_bin(value: float, shift: int) -> int:
 
 
 @njit(**_INNER)
-def _fill_notional(triggers: F64, quantities: I64, notional: F64) -> None:
-    """Fill the forced notional of the first buckets, for every number of them: float64[n + 1]."""
+def _fill_sums(triggers: F64, quantities: I64, sold_share: float, sold_prefix: I64, notional: F64) -> None:
+    """Fill what the first buckets sell and, float64[n + 1], their forced notional: one loop, as its floats wait anyway."""
+    together = 0
     value = 0.0
+    sold_prefix[0] = 0
     notional[0] = 0.0
-    for k in range(triggers.shape[0]):
+    for k in range(quantities.shape[0]):
+        together += quantities[k] if sold_share == 1.0 else math.floor(sold_share * quantities[k])
+        sold_prefix[k + 1] = together
         value += abs(triggers[k]) * quantities[k]
         notional[k + 1] = value
 
@@ -489,18 +493,26 @@ def _play_cells(
 @njit(**_INNER)
 def _add_parts(lots: I64, reached: U32, prefix: I64, part_sum: I64, part_count: I32) -> None:
     """Add each part's forced lots of each cell to the sums and, where they were asked for, to the counts."""
-    prefix[0] = 0
-    for g in range(lots.shape[0]):
+    n_parts, n = lots.shape
+    for g in range(n_parts):
         together = 0
-        for k in range(lots.shape[1]):
+        prefix[g, 0] = 0
+        for k in range(n):
             together += lots[g, k]
-            prefix[k + 1] = together
-        sums = part_sum[g]
+            prefix[g, k + 1] = together
+    # Two parts at a time: they are reached in the same places.
+    for g in range(0, n_parts - 1, 2):
         for c in range(reached.shape[0]):
-            sums[c] += prefix[reached[c]]
-        if part_count.shape[0] > 0:
+            end = reached[c]
+            part_sum[g, c] += prefix[g, end]
+            part_sum[g + 1, c] += prefix[g + 1, end]
+    if n_parts % 2 == 1:
+        for c in range(reached.shape[0]):
+            part_sum[n_parts - 1, c] += prefix[n_parts - 1, reached[c]]
+    if part_count.shape[0] > 0:
+        for g in range(n_parts):
             for c in range(reached.shape[0]):
-                part_count[c, g, _log_bin(float(prefix[reached[c]]), _SHIFT)] += 1
+                part_count[c, g, _log_bin(float(prefix[g, reached[c]]), _SHIFT)] += 1
 
 
 @njit(**_INNER)
@@ -516,12 +528,18 @@ def _add_unabsorbed(
 ) -> None:
     """Add what the books of one draw's cells did not absorb."""
     n, m = sold_prefix.shape[0] - 1, depth.shape[0] - 1
-    for c in range(cells.shape[1]):
-        if places[c] > m:
-            first = reach[UNTOUCHED, cells[0, c]]
+    n_liquidities = survivals.shape[0]
+    for s in range(reach.shape[1]):
+        # Thinner books end further out, so the exhausted ones of a shock are its last.
+        c = (s + 1) * n_liquidities - 1
+        w = n_liquidities - 1
+        while w >= 0 and places[c] > m:
+            first = reach[UNTOUCHED, s]
             eaten = depth[first - 1] if first > 0 else 0.0
-            holds = math.floor(survivals[cells[1, c]] * (depth[m - 1] - eaten))
+            holds = math.floor(survivals[w] * (depth[m - 1] - eaten))
             unabsorbed_sum[c] += sold_prefix[n] - min(sold_prefix[n], holds)
+            c -= 1
+            w -= 1
 
 
 @njit(**_INNER)
@@ -607,7 +625,7 @@ def count_grid(
     lots = np.empty((n_parts, n), dtype=np.int64)
     quantities = np.empty(n, dtype=np.int64)
     sold_prefix = np.empty(n + 1, dtype=np.int64)
-    prefix = np.empty(n + 1, dtype=np.int64)
+    prefix = np.empty((n_parts, n + 1), dtype=np.int64)
     notional = np.empty(n + 1)
     depth = np.empty(m + 1)
     shelf = np.empty(_SHELVES, dtype=np.uint32)
@@ -624,8 +642,8 @@ def count_grid(
             if book_index[d] != h:
                 h = book_index[d]
                 _fill_book(cumulative_lots[h], depth, shelf)
-            _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
-            _fill_notional(triggers, quantities, notional)
+            _fill_fuel(part_lots[d], profiles[profile_index[d]], lots, quantities)
+            _fill_sums(triggers, quantities, sold_share, sold_prefix, notional)
             places = noted[0, b]
             if with_rounds:
                 _play_cells(
@@ -756,7 +774,8 @@ def find_critical(
     sold_prefix = np.empty(n + 1, dtype=np.int64)
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
+        _fill_fuel(part_lots[d], profiles[profile_index[d]], lots, quantities)
+        _fill_sold(quantities, sold_share, sold_prefix)
         forced_prefix[0] = 0
         for k in range(n):
             forced_prefix[k + 1] = forced_prefix[k] + quantities[k]
@@ -815,7 +834,8 @@ def fill_branching(
     sold_prefix = np.empty(n + 1, dtype=np.int64)
     for d in range(part_lots.shape[0]):
         book = cumulative_lots[book_index[d]]
-        _fill_fuel(part_lots[d], profiles[profile_index[d]], sold_share, lots, quantities, sold_prefix)
+        _fill_fuel(part_lots[d], profiles[profile_index[d]], lots, quantities)
+        _fill_sold(quantities, sold_share, sold_prefix)
         for i in range(reached.shape[0] - 1):
             burnt = sold_prefix[reached[i + 1]] - sold_prefix[reached[i]]
             deep = book[rows[i + 1] - 1] if rows[i + 1] > 0 else 0
@@ -925,7 +945,8 @@ KERNELS = (
     value_scenarios,
     _fill_fuel,
     _log_bin,
-    _fill_notional,
+    _fill_sold,
+    _fill_sums,
     _fill_book,
     _walk_cells,
     _play_cells,

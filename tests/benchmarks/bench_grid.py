@@ -258,8 +258,8 @@ def rows() -> Iterator[Row]:
     """Measure and yield one row after the other."""
     worlds = {n: World(n) for n in (7, 1)}
     grids = {n: world.grid(N_DRAWS) for n, world in worlds.items()}
-    for n, grid in grids.items():
-        yield from _against_numpy(n, grid)
+    for n, world in worlds.items():
+        yield from _against_numpy(n, world)
     yield _against_naive(grids[7])
     yield from _end_to_end(worlds[7])
     yield from _critical(grids[7])
@@ -270,16 +270,18 @@ def _replay(grid: Grid, kind: ShockKind = "sell", **more: Any) -> GridCounts:
     return replay_grid(grid, SHOCKS, kind, money_unit_ticklots=MONEY_UNIT, **more)
 
 
-def _against_numpy(n: int, grid: Grid) -> Iterator[Row]:
+def _against_numpy(n: int, world: World) -> Iterator[Row]:
+    few, many = world.grid(N_DRAWS), world.grid(N_MANY)
     kinds: tuple[ShockKind, ...] = ("sell", "reprice")
     for kind in kinds:
-        vectorised, size = Vectorised(grid, kind), f"{kind}, {n} part{'s' * (n > 1)}"
-        for how, what, floor in (
-            ("best", "vs best vectorised numpy", 20.0),
-            ("exact rounds", "exact rounds, vs vectorised numpy with rounds", 8.0),
-            ("plain", "vs plain vectorised numpy: every row against every shock and liquidity", None),
+        size = f"{kind}, {n} part{'s' * (n > 1)}"
+        for how, what, floor, grid in (
+            ("best", "vs best vectorised numpy", 20.0, many),
+            ("exact rounds", "exact rounds, vs vectorised numpy with rounds", 8.0, few),
+            ("plain", "vs plain vectorised numpy: every row against every shock and liquidity", None, few),
         ):
-            name, with_rounds = f"B: {size}, {what}", how == "exact rounds"
+            name, with_rounds, n_draws = f"B: {size}, {what}", how == "exact rounds", grid.n_draws
+            vectorised = Vectorised(grid, kind)
             works = partial(vectorised.run, how), partial(_replay, grid, kind, with_rounds=with_rounds)
             found = works[1]()
             measured = [
@@ -287,9 +289,10 @@ def _against_numpy(n: int, grid: Grid) -> Iterator[Row]:
             ]
             require_equal(name, measured, works[0]())
             slow, fast = race(*works, seconds=15.0 if floor else 2.0)
-            each = fast / N_DRAWS
+            each = fast / n_draws
             note = (
-                f"{SIZE}; {slow / N_DRAWS * 1e6:.0f} us a draw in numpy, {each * 1e6:.1f} in the kernel{_spread(found)}"
+                f"{n_draws:,} draws; {SIZE}; {slow / n_draws * 1e6:.0f} us a draw in numpy, {each * 1e6:.1f} in the kernel"
+                f"{_spread(found)}"
             )
             yield Row(name, slow / fast, floor, limit=_limit(n, each), note=note)
 

@@ -1,0 +1,273 @@
+"""Liquidations from the raw messages of venues: who was liquidated, how much in base and in quote, at which kind of price.
+
+Belongs here: the wire shape of each venue's liquidation stream or list, the meaning of its side and of its quantity. Does
+not: connections and segments, the completeness of a venue, validation of whole tables (``quality``). Nothing here is read
+from ccxt's parsed values: it gives Bybit's side as the order's, inverse contracts 100,000 times off, and BitMEX without size
+and time.
+
+A side on the wire means one of two things. Most venues print the closing *order* (a sell closes a long); Bybit prints the
+*position* (``Buy``: a long was liquidated); Gate prints the position as the sign of the size. A quantity is base units or
+contracts, and a contract is so much base (linear) or so much quote (inverse). A row carries both sides and both amounts.
+
+References
+----------
+https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Liquidation-Order-Streams
+https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams/Liquidation-Order-Streams
+https://bybit-exchange.github.io/docs/v5/websocket/public/all-liquidation
+https://www.okx.com/docs-v5/en/#public-data-websocket-liquidation-orders-channel
+https://www.gate.io/docs/developers/futures/ws/en/#liquidates-api
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pipelines.sources.wire_values import figure, instant, ms_of, of
+
+PositionSide = Literal["long", "short"]
+
+_ORDER_SIDE: dict[str, str] = {"long": "sell", "short": "buy"}
+
+
+@dataclass(frozen=True)
+class ContractTerms:
+    """What one contract is worth: `contract_size` in base units (linear) or in quote units (inverse)."""
+
+    asset: str
+    contract_kind: Literal["linear", "inverse"]
+    contract_size: float
+
+
+@dataclass(frozen=True)
+class Liquidation:
+    """One liquidation order as a venue tells of it.
+
+    `quantity_contracts` is None where the venue counts in base units. `price_kind` is ``average_fill``, ``bankruptcy`` (the
+    price at which the position is worth nothing, and not what the market paid) or ``order``.
+    """
+
+    venue: str
+    venue_symbol: str
+    asset: str
+    occurred_at_utc: datetime
+    position_side: PositionSide
+    order_side: str
+    quantity_contracts: float | None
+    quantity_base: float
+    notional_quote: float
+    price_quote: float
+    price_kind: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that is no liquidation, or tells too little of one: a reason code and the field at fault."""
+
+    reason: str
+    field: str
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The venue's names of the fields of a record."""
+
+    side: str
+    quantity: str
+    price: str
+    time: str
+
+
+@dataclass(frozen=True)
+class _Wire:
+    """A record of a message: the venue's words undone, its figures as they came. `names` are its fields, for a refusal."""
+
+    symbol: Any
+    ms: Any
+    position_side: PositionSide | None
+    quantity: Any
+    price: Any
+    names: _Names
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of a venue and product: how its records are found in a message and what their figures mean."""
+
+    venue: str
+    quantity_unit: Literal["base", "contracts"]
+    price_kind: str
+    records: Callable[[Any], Iterator[_Wire]]
+
+
+def parse(stream: str, message: Any, terms: Mapping[str, ContractTerms]) -> list[Liquidation | Refused]:
+    """Return what a message tells, an entry per record in its order; a message of another kind tells nothing.
+
+    Parameters
+    ----------
+    stream : str
+        A key of `STREAMS`.
+    message : object
+        Decoded JSON with its envelope, as received.
+    terms : mapping of str to ContractTerms
+        By the venue's symbol.
+    """
+    found = STREAMS[stream]
+    return [_liquidation(found, wire, terms) for wire in found.records(message)]
+
+
+def _liquidation(stream: Stream, wire: _Wire, terms: Mapping[str, ContractTerms]) -> Liquidation | Refused:
+    symbol, side = wire.symbol, wire.position_side
+    if not isinstance(symbol, str) or not symbol:
+        return Refused("missing", "symbol")
+    if symbol not in terms:
+        return Refused("unknown_contract", "symbol")
+    if side is None:
+        return Refused("unknown_side", wire.names.side)
+    at = instant(ms_of(wire.ms))
+    if at is None:
+        return Refused("bad_time", wire.names.time)
+    quantity = _positive(wire.quantity, wire.names.quantity)
+    if isinstance(quantity, Refused):
+        return quantity
+    price = _positive(wire.price, wire.names.price)
+    if isinstance(price, Refused):
+        return price
+    contract = terms[symbol]
+    if stream.quantity_unit == "contracts" and contract.contract_kind == "inverse":
+        notional = quantity * contract.contract_size
+        base = notional / price
+    else:
+        base = quantity * contract.contract_size if stream.quantity_unit == "contracts" else quantity
+        notional = base * price
+    if not (0 < base < math.inf and 0 < notional < math.inf):
+        return Refused("not_finite", wire.names.quantity)
+    return Liquidation(
+        venue=stream.venue,
+        venue_symbol=symbol,
+        asset=contract.asset,
+        occurred_at_utc=at,
+        position_side=side,
+        order_side=_ORDER_SIDE[side],
+        quantity_contracts=quantity if stream.quantity_unit == "contracts" else None,
+        quantity_base=base,
+        notional_quote=notional,
+        price_quote=price,
+        price_kind=stream.price_kind,
+    )
+
+
+def _positive(value: Any, name: str) -> float | Refused:
+    read = figure(value)
+    if read is None:
+        return Refused("missing" if value is None else "bad_number", name)
+    if not math.isfinite(read):
+        return Refused("not_finite", name)
+    return read if read > 0 else Refused("not_positive", name)
+
+
+# --- the venues' messages ------------------------------------------------------------------------------------------------
+
+_CLOSING_ORDER: dict[str, PositionSide] = {"sell": "long", "buy": "short"}
+_BYBIT_POSITION: dict[str, PositionSide] = {"Buy": "long", "Sell": "short"}
+
+
+def _closed_by(order_side: Any) -> PositionSide | None:
+    """Return the position that an order closes."""
+    return _CLOSING_ORDER.get(order_side.lower()) if isinstance(order_side, str) else None
+
+
+def _listed(value: Any) -> Iterator[Any]:
+    """Yield the records of a list; a value of another kind has none."""
+    yield from value if isinstance(value, list) else ()
+
+
+_BINANCE = _Names("S", "z", "ap", "T")
+
+
+def _binance(message: Any) -> Iterator[_Wire]:
+    # A combined stream wraps the event. `q` and `p` are the order's; what was filled, and at which mean, are `z` and `ap`.
+    event = of(message, "data") if of(message, "stream") is not None else message
+    if of(event, "e") == "forceOrder":
+        order = of(event, "o")
+        yield _Wire(
+            of(order, "s"), of(order, "T"), _closed_by(of(order, "S")), of(order, "z"), of(order, "ap"), _BINANCE
+        )
+
+
+_BYBIT = _Names("S", "v", "p", "T")
+
+
+def _bybit(message: Any) -> Iterator[_Wire]:
+    topic = of(message, "topic")
+    if isinstance(topic, str) and topic.startswith("allLiquidation."):
+        for record in _listed(of(message, "data")):
+            side = of(record, "S")
+            position = _BYBIT_POSITION.get(side) if isinstance(side, str) else None
+            yield _Wire(of(record, "s"), of(record, "T"), position, of(record, "v"), of(record, "p"), _BYBIT)
+
+
+_OKX = _Names("posSide", "sz", "bkPx", "ts")
+
+
+def _okx(message: Any) -> Iterator[_Wire]:
+    # The channel and the REST list share a shape; the channel alone has an `arg`.
+    channel = of(of(message, "arg"), "channel")
+    if channel not in (None, "liquidation-orders"):
+        return
+    for instrument in _listed(of(message, "data")):
+        for record in _listed(of(instrument, "details")):
+            position = _closed_by(of(record, "side"))
+            # In net mode `posSide` says nothing; elsewhere the two must agree.
+            if of(record, "posSide") not in ("net", "", position):
+                position = None
+            yield _Wire(
+                of(instrument, "instId"), of(record, "ts"), position, of(record, "sz"), of(record, "bkPx"), _OKX
+            )
+
+
+_GATE = _Names("size", "size", "fill_price", "time_ms")
+
+
+def _gate(message: Any) -> Iterator[_Wire]:
+    if of(message, "channel") != "futures.liquidates" or of(message, "event") != "update":
+        return
+    for record in _listed(of(message, "result")):
+        size, left = figure(of(record, "size")), figure(of(record, "left"))
+        position: PositionSide | None = None if not size else "long" if size > 0 else "short"
+        # `left` was not filled.
+        filled = None if size is None or left is None else abs(size) - abs(left)
+        yield _Wire(of(record, "contract"), of(record, "time_ms"), position, filled, of(record, "fill_price"), _GATE)
+
+
+_HTX = _Names("direction", "amount", "price", "created_at")
+
+
+def _htx(message: Any) -> Iterator[_Wire]:
+    # `amount` is in coin and `volume` in contracts; the price is that of bankruptcy.
+    topic = of(message, "topic")
+    if isinstance(topic, str) and topic.endswith(".liquidation_orders"):
+        for record in _listed(of(message, "data")):
+            position = _closed_by(of(record, "direction")) if of(record, "offset") == "close" else None
+            yield _Wire(
+                of(record, "contract_code"),
+                of(record, "created_at"),
+                position,
+                of(record, "amount"),
+                of(record, "price"),
+                _HTX,
+            )
+
+
+STREAMS: dict[str, Stream] = {
+    "binance_usdm": Stream("binance", "base", "average_fill", _binance),
+    "binance_coinm": Stream("binance_coinm", "contracts", "average_fill", _binance),
+    "bybit_linear": Stream("bybit", "base", "bankruptcy", _bybit),
+    "bybit_inverse": Stream("bybit", "contracts", "bankruptcy", _bybit),
+    "okx": Stream("okx", "contracts", "bankruptcy", _okx),
+    "gate": Stream("gate", "contracts", "average_fill", _gate),
+    "htx": Stream("htx", "base", "bankruptcy", _htx),
+}
