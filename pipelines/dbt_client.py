@@ -50,19 +50,20 @@ class InProcessDbt:
         Raises
         ------
         DbtFailureError
-            After the last result, where dbt did not succeed.
+            After the last result, where dbt did not succeed or told of an error.
         """
         from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds to import
         from dbt.contracts.graph.manifest import Manifest  # noqa: PLC0415
         from dbt_common.events.functions import msg_to_dict  # noqa: PLC0415
 
         asked = get_updated_cli_invocation_params_for_context(context, {}, DagsterDbtTranslator())
+        indirect = ["--indirect-selection", asked.indirect_selection] if asked.indirect_selection else []
         command = [
             # dbt's log is a file in its target folder; its results are events and checks of the run.
-            "--quiet", "--log-level", "none", "--log-level-file", "debug", "--log-path", str(target),
+            "--quiet", "--no-use-colors", "--log-level", "none", "--log-level-file", "debug", "--log-path", str(target),
             # The manifest is there already and results come as events: writing both again costs a second per pass.
             "--no-write-json", "--no-send-anonymous-usage-stats",
-            *arguments, *asked.selection_args,
+            *arguments, *asked.selection_args, *indirect,
             "--project-dir", str(self.folder), "--profiles-dir", str(self.folder), "--target-path", str(target),
         ]  # fmt: skip
         messages: SimpleQueue[Any] = SimpleQueue()
@@ -73,8 +74,10 @@ class InProcessDbt:
                 manifest = Manifest.from_msgpack(self.manifest.read_bytes())
                 return dbtRunner(manifest=manifest, callbacks=[messages.put]).invoke(command)
             finally:
-                _release_file()
-                messages.put(None)
+                try:
+                    _release_file()
+                finally:
+                    messages.put(None)
 
         errors: list[str] = []
         # Where the run is interrupted, leaving the pool waits for the pass: nothing is cut off in the middle of a table.
@@ -94,7 +97,7 @@ class InProcessDbt:
                     project=None,
                 )
             result = done.result()
-        if not result.success:
+        if errors or not result.success:
             raise DbtFailureError("\n".join(errors) or str(result.exception))
 
 
@@ -104,5 +107,7 @@ def _release_file() -> None:
 
     opened: Any = DuckDBConnectionManager._ENV
     if opened is not None:  # dbt may have stopped before it opened anything
-        opened.close()
-        DuckDBConnectionManager.close_all_connections()
+        try:
+            opened.close()
+        finally:
+            DuckDBConnectionManager.close_all_connections()

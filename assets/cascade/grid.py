@@ -577,7 +577,7 @@ def _drawn(grid: Grid, draws: slice) -> tuple[F64, I64, F64, float, F64, I64, I6
 
 
 def _pieces(n_draws: int, threads: int) -> list[slice]:
-    """Split the draws among threads; counts are whole numbers, so the split changes no bit."""
+    """Cut the draws into the pieces that threads take; counts are whole numbers, so the cut changes no bit."""
     if threads < 1:
         raise ValueError(f"threads = {threads}: at least one")
     size = -(-n_draws // threads)

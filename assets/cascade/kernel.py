@@ -523,9 +523,7 @@ def _note_notional(notional: F64, money_unit: float, reached: U32, bins: U32) ->
 
 
 @njit(**_INNER)
-def _add_unabsorbed(
-    sold_prefix: I64, reach: I64, depth: F64, survivals: F64, cells: U32, places: U32, unabsorbed_sum: I64
-) -> None:
+def _add_unabsorbed(sold_prefix: I64, reach: I64, depth: F64, survivals: F64, places: U32, unabsorbed_sum: I64) -> None:
     """Add what the books of one draw's cells did not absorb."""
     n, m = sold_prefix.shape[0] - 1, depth.shape[0] - 1
     n_liquidities = survivals.shape[0]
@@ -653,7 +651,7 @@ def count_grid(
                 _walk_cells(sold_prefix, ends, reach, depth, survivals[d], to_sell, rows, places, reached)
             _add_parts(lots, reached, prefix, part_sum, part_count)
             _note_notional(notional, money_unit, reached, noted[1, b])
-            _add_unabsorbed(sold_prefix, reach, depth, survivals[d], cells, places, unabsorbed_sum)
+            _add_unabsorbed(sold_prefix, reach, depth, survivals[d], places, unabsorbed_sum)
             if shortfall_count.shape[0] > 0:
                 _add_shortfalls(
                     bankruptcies, sold_prefix, reach, relative_price, cumulative_lots[h], survivals[d], shocks,

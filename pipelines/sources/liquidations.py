@@ -6,8 +6,7 @@ from ccxt's parsed values: it gives Bybit's side as the order's, inverse contrac
 and time.
 
 A side on the wire means one of two things. Most venues print the closing *order* (a sell closes a long); Bybit prints the
-*position* (``Buy``: a long was liquidated); Gate prints the position as the sign of the size. A quantity is base units or
-contracts, and a contract is so much base (linear) or so much quote (inverse). A row carries both sides and both amounts.
+*position* (``Buy``: a long was liquidated). A quantity is base units or contracts, and a contract is so much base (linear) or so much quote (inverse). A row carries both sides and both amounts.
 
 References
 ----------
@@ -15,7 +14,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-
 https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams/Liquidation-Order-Streams
 https://bybit-exchange.github.io/docs/v5/websocket/public/all-liquidation
 https://www.okx.com/docs-v5/en/#public-data-websocket-liquidation-orders-channel
-https://www.gate.io/docs/developers/futures/ws/en/#liquidates-api
+https://www.htx.com/en-us/opend/newApiPages (USDT-margined contracts, liquidation orders)
 """
 
 from __future__ import annotations
@@ -229,20 +228,6 @@ def _okx(message: Any) -> Iterator[_Wire]:
             )
 
 
-_GATE = _Names("size", "size", "fill_price", "time_ms")
-
-
-def _gate(message: Any) -> Iterator[_Wire]:
-    if of(message, "channel") != "futures.liquidates" or of(message, "event") != "update":
-        return
-    for record in _listed(of(message, "result")):
-        size, left = figure(of(record, "size")), figure(of(record, "left"))
-        position: PositionSide | None = None if not size else "long" if size > 0 else "short"
-        # `left` was not filled.
-        filled = None if size is None or left is None else abs(size) - abs(left)
-        yield _Wire(of(record, "contract"), of(record, "time_ms"), position, filled, of(record, "fill_price"), _GATE)
-
-
 _HTX = _Names("direction", "amount", "price", "created_at")
 
 
@@ -251,7 +236,8 @@ def _htx(message: Any) -> Iterator[_Wire]:
     topic = of(message, "topic")
     if isinstance(topic, str) and topic.endswith(".liquidation_orders"):
         for record in _listed(of(message, "data")):
-            position = _closed_by(of(record, "direction")) if of(record, "offset") == "close" else None
+            # One-way mode knows no opening and closing: its offset is `both`.
+            position = _closed_by(of(record, "direction")) if of(record, "offset") in ("close", "both") else None
             yield _Wire(
                 of(record, "contract_code"),
                 of(record, "created_at"),
@@ -268,6 +254,5 @@ STREAMS: dict[str, Stream] = {
     "bybit_linear": Stream("bybit", "base", "bankruptcy", _bybit),
     "bybit_inverse": Stream("bybit", "contracts", "bankruptcy", _bybit),
     "okx": Stream("okx", "contracts", "bankruptcy", _okx),
-    "gate": Stream("gate", "contracts", "average_fill", _gate),
     "htx": Stream("htx", "base", "bankruptcy", _htx),
 }

@@ -19,8 +19,6 @@ TERMS = {
     "BTCUSD": ContractTerms("BTC", "inverse", 1.0),
     "IOST-USDT-SWAP": ContractTerms("IOST", "linear", 1_000.0),
     "BTC-USD-SWAP": ContractTerms("BTC", "inverse", 100.0),
-    "BTC_USD": ContractTerms("BTC", "inverse", 1.0),
-    "BTC_USDT": ContractTerms("BTC", "linear", 0.0001),
     "BTC-USDT": ContractTerms("BTC", "linear", 0.001),
     "币安人生/USDT:USDT": ContractTerms("币安人生", "linear", 1.0),
 }
@@ -93,24 +91,6 @@ GOLDEN = [
         ),
         ("okx", "short", "buy", 13.0, 13_000.0, 13_000 * 0.007831, 0.007831, "bankruptcy", 1692266434010),
     ),
-    # Gate: a negative size is a short position; a contract of BTC_USD is 1 USD.
-    (
-        "gate",
-        {
-            "channel": "futures.liquidates",
-            "event": "update",
-            "time": 1541505434,
-            "time_ms": 1541505434123,
-            "result": [
-                {
-                    "entry_price": 209, "fill_price": 215.1, "left": 0, "leverage": 0.0, "liq_price": 213,
-                    "margin": 0.007816722941, "mark_price": 213, "order_id": 4093362, "order_price": 215.1, "size": -124,
-                    "time": 1541486601, "time_ms": 1541486601123, "contract": "BTC_USD", "user": "1040xxxx",
-                }
-            ],
-        },
-        ("gate", "short", "buy", 124.0, 124 / 215.1, 124.0, 215.1, "average_fill", 1541486601123),
-    ),
     # HTX: `amount` is coin.
     (
         "htx",
@@ -163,12 +143,9 @@ def _message(stream: str, symbol: str, position: str, ms: int, quantity: str, pr
     if stream == "okx":
         side = position if ms % 2 else "net"
         return okx(symbol, bkLoss="0", bkPx=price, ccy="", posSide=side, side=order, sz=quantity, ts=str(ms))
-    if stream == "gate":
-        size = float(quantity) * {"long": 1, "short": -1}[position]
-        record = {"contract": symbol, "size": size * 2, "left": size, "fill_price": float(price), "time_ms": ms}
-        return {"channel": "futures.liquidates", "event": "update", "result": [record]}
     assert stream == "htx"
-    record = {"contract_code": symbol, "direction": order, "offset": "close", "amount": float(quantity)}
+    offset = "close" if ms % 2 else "both"
+    record = {"contract_code": symbol, "direction": order, "offset": offset, "amount": float(quantity)}
     record |= {"volume": 7, "price": float(price), "created_at": ms}
     return {"op": "notify", "topic": f"public.{symbol}.liquidation_orders", "ts": ms, "data": [record]}
 
@@ -182,8 +159,6 @@ ONE_IS = {
     ("bybit_inverse", "BTCUSD"): ("quote", 1.0),
     ("okx", "IOST-USDT-SWAP"): ("base", 1_000.0),
     ("okx", "BTC-USD-SWAP"): ("quote", 100.0),
-    ("gate", "BTC_USDT"): ("base", 0.0001),
-    ("gate", "BTC_USD"): ("quote", 1.0),
     ("htx", "BTC-USDT"): ("base", 1.0),
 }
 
