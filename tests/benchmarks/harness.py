@@ -138,7 +138,7 @@ def peak_row(name: str, work: Callable[[], object], inputs: Sequence[np.ndarray]
 
 def thread_row(name: str, one: Callable[[], object], two: Callable[[], object], floor: float | None = None) -> Row:
     """Return wall time with one thread over wall time with two; the caller has compared the results."""
-    slow, fast = race(one, two, seconds=10.0 if floor else 4.0, clock=time.perf_counter, least_turns=10)
+    slow, fast = race(one, two, seconds=30.0 if floor else 4.0, clock=time.perf_counter, least_turns=10)
     note = f"{slow * 1e3:.3g} ms with one, {fast * 1e3:.3g} ms with two, results identical; other work on the machine counts"
     limit = f"{os.cpu_count()} cores; loops that share nothing gain {two_thread_gain():.2f}x here"
     return Row(name, slow / fast, floor, limit=limit, note=note)
