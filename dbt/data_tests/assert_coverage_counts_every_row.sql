@@ -12,6 +12,7 @@ present as (
         'candles': 'fct_candles_hourly',
         'funding_rates': 'fct_funding_rates',
         'open_interest': 'fct_open_interest_hourly',
+        'liquidations': 'fct_liquidations',
     }.items() %}
     select
         '{{ dataset }}' as dataset,

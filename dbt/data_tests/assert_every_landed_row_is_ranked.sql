@@ -4,6 +4,7 @@
     'funding_rates': 'int_funding_rates_ranked',
     'open_interest': 'int_open_interest_ranked',
     'depth_bands': 'int_depth_bands_ranked',
+    'liquidations': 'int_liquidations_ranked',
     'leverage_tiers': 'int_leverage_tiers_ranked',
 } %}
 with ranked as (

@@ -45,8 +45,8 @@ class ContractTerms:
 class Liquidation:
     """One liquidation order as a venue tells of it.
 
-    `quantity_contracts` is None where the venue counts in base units. `price_kind` is ``average_fill``, ``bankruptcy`` (the
-    price at which the position is worth nothing, and not what the market paid) or ``order``.
+    `quantity_contracts` is None where the venue counts in base units. `order_price_kind` is ``average_fill``, ``bankruptcy`` (the
+    price at which the position is worth nothing, and not what the market paid) or ``limit``.
     """
 
     venue: str
@@ -57,9 +57,9 @@ class Liquidation:
     order_side: str
     quantity_contracts: float | None
     quantity_base: float
-    notional_quote: float
-    price_quote: float
-    price_kind: str
+    notional_usd: float
+    order_price_quote: float
+    order_price_kind: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Stream:
 
     venue: str
     quantity_unit: Literal["base", "contracts"]
-    price_kind: str
+    order_price_kind: str
     records: Callable[[Any], Iterator[_Wire]]
 
 
@@ -153,9 +153,9 @@ def _liquidation(stream: Stream, wire: _Wire, terms: Mapping[str, ContractTerms]
         order_side=_ORDER_SIDE[side],
         quantity_contracts=quantity if stream.quantity_unit == "contracts" else None,
         quantity_base=base,
-        notional_quote=notional,
-        price_quote=price,
-        price_kind=stream.price_kind,
+        notional_usd=notional,
+        order_price_quote=price,
+        order_price_kind=stream.order_price_kind,
     )
 
 

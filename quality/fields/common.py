@@ -13,7 +13,7 @@ WORDS: dict[str, str] = {
     "occurred_at_utc": "The venue's clock for the event, unrounded.",
     "interval_start_utc": "Start of the interval, inclusive.",
     "interval_end_utc": "End of the interval, exclusive.",
-    "position_side": "Side of the position: long or short. A liquidated long is a sell order.",
+    "position_side": "Side of the position: long or short; of a liquidation also unknown, where the source tells none. A liquidated long is a sell order.",
     "is_closed": "True once the interval or day had ended when it was captured.",
     "is_synthetic": "True where the record comes from the sandbox and not from a market.",
     "unit": "Unit of the row's `_native` figures.",

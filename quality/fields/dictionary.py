@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from quality.fields import cascade, common, coverage, flows, margin, market
+from quality.fields import cascade, common, coverage, flows, liquidations, margin, market
 from quality.tables import Field
 
 DOMAINS: dict[str, dict[str, str]] = {
     "common": common.WORDS,
     "market": market.WORDS,
     "margin": margin.WORDS,
+    "liquidations": liquidations.WORDS,
     "flows": flows.WORDS,
     "cascade": cascade.WORDS,
     "coverage": coverage.WORDS,

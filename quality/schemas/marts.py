@@ -111,6 +111,23 @@ _MARTS = (
         "bid_depth_base ask_depth_base",
     ),
     _mart(
+        "fct_liquidations",
+        "Forced orders of the best source of each hour, and how much of them it shows. One row per instrument, instant and place "
+        "among the orders of that instant.",
+        "instrument_id occurred_at_utc liquidation_rank",
+        "instrument_id venue asset occurred_at_utc liquidation_rank position_side order_side quantity_contracts quantity_base "
+        "quantity_base_origin order_price_quote order_price_kind notional_usd completeness_class source is_synthetic",
+        "quantity_contracts",
+    ),
+    _mart(
+        "fct_liquidations_hourly",
+        "Forced orders of the hour. Classes of completeness are never added together. One row per venue, asset, position side, hour "
+        "and completeness class.",
+        "venue asset position_side interval_start_utc completeness_class",
+        "venue asset position_side interval_start_utc completeness_class liquidations_count quantity_base notional_usd "
+        "largest_notional_usd sources is_synthetic",
+    ),
+    _mart(
         "fct_etf_flows_daily",
         "Net flows of spot ETFs. One row per asset, fund and trading day.",
         "asset fund flow_date_utc",
@@ -201,6 +218,8 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_funding_daily": "funding_date_utc",
     "fct_open_interest_hourly": "interval_start_utc",
     "fct_depth_hourly": "interval_start_utc",
+    "fct_liquidations": "occurred_at_utc",
+    "fct_liquidations_hourly": "interval_start_utc",
     "fct_etf_flows_daily": "flow_date_utc",
     "fct_macro_observations": "observation_date_utc",
     "fct_sentiment_daily": "sentiment_date_utc",

@@ -208,6 +208,55 @@ DEPTH_BANDS = Table(
     ),
 )
 
+LIQUIDATIONS = Table(
+    "raw",
+    "liquidations",
+    "Forced orders as a source tells of them; two that agree in everything are one. One row per venue, symbol, instant, side, "
+    "price and notional.",
+    grain=("venue", "venue_symbol", "occurred_at_utc", "position_side", "order_price_quote", "notional_usd"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "occurred_at_utc",
+        "position_side",
+        "order_price_quote",
+        "order_price_kind",
+        "quantity_contracts",
+        "quantity_base",
+        "notional_usd",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"quantity_contracts", "quantity_base"}),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "unknown_position_side",
+            "position_side",
+            ~_c("position_side").is_in(["long", "short", "unknown"]),
+            "position_side_is_known",
+        ),
+        Rule(
+            "unknown_order_price_kind",
+            "order_price_kind",
+            ~_c("order_price_kind").is_in(["bankruptcy", "average_fill", "limit", "unknown"]),
+            "order_price_kind_is_known",
+        ),
+        _positive("order_price_quote"),
+        _positive("quantity_contracts"),
+        _positive("quantity_base"),
+        _positive("notional_usd"),
+        # The largest on record is about 2e8 (a BTC long, 2025-10-10); above 1e9 contracts were read as coins.
+        Rule("notional_out_of_range", "notional_usd", _c("notional_usd") > 1e9, "notional_is_at_most_a_billion"),
+        Rule(
+            "amounts_disagree",
+            "notional_usd",
+            (_c("quantity_base") * _c("order_price_quote") - _c("notional_usd")).abs() > 1e-6 * _c("notional_usd"),
+            "notional_is_quantity_times_price",
+        ),
+    ),
+)
+
 # The tiers of one instrument at one observation.
 _LADDER = ("venue", "venue_symbol", "observed_at_utc")
 
@@ -366,6 +415,7 @@ RAW_TABLES: dict[str, Table] = {
         FUNDING_RATES,
         OPEN_INTEREST,
         DEPTH_BANDS,
+        LIQUIDATIONS,
         LEVERAGE_TIERS,
         ETF_FLOWS,
         MACRO_OBSERVATIONS,
@@ -380,6 +430,7 @@ DAY_CLOCK: dict[str, str | None] = {
     "funding_rates": "occurred_at_utc",
     "open_interest": "occurred_at_utc",
     "depth_bands": "occurred_at_utc",
+    "liquidations": "occurred_at_utc",
     "leverage_tiers": "observed_at_utc",
     "etf_flows": None,
     "macro_observations": None,

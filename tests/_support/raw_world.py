@@ -6,7 +6,9 @@ Belongs here: rows in the shape of ``quality.schemas.raw`` and the lake's books 
 What is in it, besides ordinary rows: a source that overlaps another and differs; an unfinished candle; a venue that
 starts late and one that the seeds do not know; stamps with jitter and one settlement stamped twice; a hole and a change
 of interval in funding; two-sided open interest; a figure that only USD or only base tells; refused rows; outages; two
-captures of each slow table with a revision; leverage tiers that change, stay, and are not shown again; a name in Chinese.
+captures of each slow table with a revision; leverage tiers that change, stay, and are not shown again; liquidations of full,
+sampled and unknown completeness, of two sources in one hour, without a side, and days on which none was read; a name in
+Chinese.
 """
 
 from __future__ import annotations
@@ -128,6 +130,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "funding_rates": _funding(rng, hours, captured),
         "open_interest": _open_interest(rng, hours, paths, captured),
         "depth_bands": _depth(rng, hours, paths, captured),
+        "liquidations": _liquidations(rng, hours, paths, captured),
         "instruments": _instruments(captured),
         "leverage_tiers": _tiers(first_day),
         **_slow(rng, first_day, days_count),
@@ -292,6 +295,45 @@ def _depth(
                 for k, band in enumerate((25.0, 50.0, 100.0, 200.0))
             ]
     return _frame("depth_bands", rows)
+
+
+def _liquidations(
+    rng: np.random.Generator,
+    hours: Sequence[datetime],
+    paths: dict[str, np.ndarray],
+    captured: dict[date, datetime],
+) -> pl.DataFrame:
+    """Return orders of three venues on the days from the 10th on; Binance's also of an import in the hours before noon."""
+    rows: list[dict[str, object]] = []
+    for venue in ("binance", "bybit", "newdex"):
+        for asset in ASSETS:
+            for i, hour in enumerate(hours):
+                if hour.date() < hours[0].date() + timedelta(days=10) or (venue == "newdex" and hour.hour > 3):
+                    continue
+                for n in range(int(rng.poisson(0.4))):
+                    price = float(paths[asset][i]) * float(rng.uniform(0.99, 1.01))
+                    base = float(rng.lognormal(0, 1))
+                    at = hour + timedelta(milliseconds=int(rng.integers(0, 3_600_000)))
+                    row = {
+                        "venue": venue,
+                        "venue_symbol": SYMBOLS[venue].format(asset),
+                        "asset": asset,
+                        "occurred_at_utc": at,
+                        "position_side": "unknown" if venue == "newdex" else ("long", "short")[int(rng.integers(2))],
+                        "order_price_quote": price,
+                        "order_price_kind": "average_fill" if venue == "binance" else "bankruptcy",
+                        "quantity_contracts": None,
+                        "quantity_base": None if venue == "newdex" else base,
+                        "notional_usd": base * price,
+                        **_stamp("ccxt", hour, captured),
+                    }
+                    rows.append(row)
+                    if n and venue == "bybit":
+                        # Two orders of one instant that differ in their size alone.
+                        rows.append({**row, "quantity_base": 2 * base, "notional_usd": 2 * base * price})
+                    if venue == "binance" and hour.hour < 12:
+                        rows.append({**row, "occurred_at_utc": at.replace(microsecond=0), "source": "multivenue"})
+    return _frame("liquidations", rows)
 
 
 def _instruments(captured: dict[date, datetime]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,9 @@ def test_disagreeing_sources_are_shown(warehouse: Any) -> None:
         ("funding_rates", "hyperliquid", 2, "partial", "venue_gap"),
         ("funding_rates", "binance", 9, "complete", ""),
         ("leverage_tiers", "binance", 20, "complete", ""),
+        ("liquidations", "binance", 9, "missing", "not_collected"),
+        ("liquidations", "binance", 10, "complete", ""),
+        ("liquidations", "okx", 30, "missing", "not_collected"),
         ("etf_flows", "farside", 6, "complete", ""),
         ("macro_observations", "fred", 44, "missing", "not_collected"),
         # The open day: 23 hours had ended when it was captured.
@@ -274,6 +278,58 @@ def test_depth_comes_from_one_book(warehouse: Any) -> None:
         " select count(*)::varchar from marts.fct_depth_hourly where ask_depth_base is null"
     )
     assert rows == [(f"{_day(44)} 22:35:00",), ("4",)]
+
+
+def _naive_liquidations(world: RawWorld) -> list[dict[str, Any]]:
+    """Return the kept orders: each hour of an instrument from its best source, with the class of its venue."""
+    rows = world.frames["liquidations"].to_dicts()
+    hours = defaultdict(set)
+    for row in rows:
+        row["hour"] = row["occurred_at_utc"].replace(minute=0, second=0, microsecond=0)
+        hours[row["venue"], row["venue_symbol"], row["hour"]].add(row["source"])
+    classes = {"binance": "sampled", "bybit": "full", "newdex": "unknown"}
+    kept = [r for r in rows if r["source"] == min(hours[r["venue"], r["venue_symbol"], r["hour"]])]
+    for row in kept:
+        row["class"] = classes[row["venue"]]
+        row["cents"] = round(Decimal(row["notional_usd"]), 4)
+    return kept
+
+
+def test_hourly_liquidations_equal_a_naive_recomputation(warehouse: Any) -> None:
+    wanted: dict[tuple[Any, ...], list[Decimal]] = defaultdict(list)
+    for row in _naive_liquidations(warehouse.world):
+        wanted[row["venue"], row["asset"], row["position_side"], row["hour"], row["class"]].append(row["cents"])
+    rows = warehouse.rows(
+        "select venue, asset, position_side, interval_start_utc, completeness_class, liquidations_count, notional_usd,"
+        " largest_notional_usd, sources from marts.fct_liquidations_hourly"
+    )
+    assert {row[:5]: row[5] for row in rows} == {key: len(values) for key, values in wanted.items()}
+    for row in rows:
+        # Rounding half up and half even may differ in the last digit.
+        assert abs(row[6] - sum(wanted[row[:5]])) <= Decimal("0.0001") * row[5]
+        assert abs(row[7] - max(wanted[row[:5]])) <= Decimal("0.0001")
+    assert {row[8] for row in rows} == {"ccxt"}
+    assert {(row[0], row[4]) for row in rows} == {("binance", "sampled"), ("bybit", "full"), ("newdex", "unknown")}
+
+
+def test_a_liquidated_long_is_a_sell_and_orders_of_one_instant_stay_apart(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select position_side, order_side, quantity_base_origin, count(*), max(liquidation_rank) from marts.fct_liquidations"
+        " group by all order by all"
+    )
+    assert [row[:3] for row in rows] == [
+        ("long", "sell", "source"),
+        ("short", "buy", "source"),
+        ("unknown", "unknown", "derived"),
+    ]
+    assert sum(row[3] for row in rows) == len(_naive_liquidations(warehouse.world))
+    assert max(row[4] for row in rows) == 2
+    # Half of the last digit of each figure.
+    ((apart,),) = warehouse.rows(
+        "select count(*) from marts.fct_liquidations where abs(quantity_base * order_price_quote - notional_usd)"
+        " > 5e-5 + 5e-9 * (quantity_base + order_price_quote + 1)"
+    )
+    assert apart == 0
 
 
 # -- the same bytes

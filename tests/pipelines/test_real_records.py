@@ -118,6 +118,28 @@ def test_coverage_names_what_is_missing(home: Path) -> None:
     assert later == {"coverage_status": "complete"}
 
 
+def test_liquidations_say_what_they_are(home: Path) -> None:
+    rows = _rows(
+        home,
+        "select venue, completeness_class, position_side, count(*) as n, min(order_price_kind) as price, min(quantity_base_origin)"
+        " as origin from fct_liquidations group by 1, 2, 3 order by 1, 2, 3",
+    )
+    assert rows == [
+        {"venue": "hyperliquid", "completeness_class": "unknown", "position_side": "unknown", "n": 2_243, "price": "average_fill", "origin": "derived"},
+        {"venue": "okx", "completeness_class": "sampled", "position_side": "long", "n": 1_812, "price": "bankruptcy", "origin": "derived"},
+        {"venue": "okx", "completeness_class": "sampled", "position_side": "short", "n": 4_004, "price": "bankruptcy", "origin": "derived"},
+    ]  # fmt: skip
+    covered = _rows(
+        home,
+        "select coverage_date_utc::varchar as day, coverage_status, coverage_reason from fct_data_coverage_daily"
+        " where dataset = 'liquidations' and venue = 'okx' and coverage_date_utc in ('2025-10-10', '2026-03-05') order by 1",
+    )
+    assert covered == [
+        {"day": "2025-10-10", "coverage_status": "missing", "coverage_reason": "not_collected"},
+        {"day": "2026-03-05", "coverage_status": "complete", "coverage_reason": ""},
+    ]
+
+
 def test_every_tier_of_718_contracts_is_in_the_mart_or_has_its_reason(home: Path) -> None:
     (mart,) = _rows(
         home,

@@ -52,7 +52,7 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
         "fear_greed": ("sentiment",),
         "leverage_tiers": ("leverage_tiers",),
         "macro": ("macro_observations",),
-        "multivenue": ("candles", "funding_rates", "open_interest"),
+        "multivenue": ("candles", "funding_rates", "open_interest", "liquidations"),
     }
     for mapping in mappings:
         assert load_mapping(mapping.name) == mapping

@@ -43,8 +43,9 @@ def test_every_row_of_seven_venues_lands(imported: tuple[Lake, dict[str, ImportS
         "candles": (121_122, 121_122, 0),
         "funding_rates": (115_218, 115_218, 0),
         "open_interest": (53_282, 53_282, 0),
+        "liquidations": (8_059, 8_059, 0),
     }
-    assert summary.ignored_files == ("liquidation_volume.parquet", "liquidations.parquet")
+    assert summary.ignored_files == ("liquidation_volume.parquet",)
     assert lake.verify() == []
 
 
@@ -84,6 +85,31 @@ def test_okx_contracts_become_coins(imported: tuple[Lake, dict[str, ImportSummar
         v: ["two_sided"] if v == "bybit" else ["one_sided"]
         for v in ("binance", "bybit", "okx", "hyperliquid", "lighter", "dydx", "kraken")
     }
+
+
+def test_okx_liquidations_are_repaired_with_the_contract_size(
+    imported: tuple[Lake, dict[str, ImportSummary]], shared_data: Path
+) -> None:
+    """The file's USD is contracts x price: BTC 100x and ETH 10x too high, DOGE 1,000x too low."""
+    source = pl.read_parquet(shared_data / "multivenue_1h" / "liquidations.parquet").filter(pl.col("venue") == "okx")
+    printed = dict(source.group_by("coin").agg(pl.col("size_usd").sum()).rows())
+    rows = rows_of(imported[0], "liquidations").filter(pl.col("venue") == "okx")
+    landed = dict(rows.group_by("asset").agg(pl.col("notional_usd").sum()).rows())
+    sizes = {"BTC": 0.01, "ETH": 0.1, "SOL": 1, "DOGE": 1000, "HYPE": 0.1}
+    assert landed == pytest.approx({asset: printed[asset] * size for asset, size in sizes.items()})
+    # In two days of March 2026 no more was liquidated at OKX than traded there.
+    hours = rows.group_by("asset", pl.col("occurred_at_utc").dt.truncate("1h").alias("interval_start_utc")).agg(
+        (pl.col("notional_usd") / pl.col("order_price_quote")).sum().alias("liquidated_base")
+    )
+    candles = rows_of(imported[0], "candles").filter(pl.col("venue") == "okx")
+    compared = hours.join(candles, on=["asset", "interval_start_utc"])
+    assert compared.height > 50
+    assert compared.filter(pl.col("liquidated_base") > pl.col("volume_base")).height == 0
+
+
+def test_a_side_that_says_nothing_is_unknown(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:
+    rows = rows_of(imported[0], "liquidations").group_by("venue", "position_side").len().sort("venue", "position_side")
+    assert rows.rows() == [("hyperliquid", "unknown", 2_243), ("okx", "long", 1_812), ("okx", "short", 4_004)]
 
 
 def test_the_crash_of_october_2025_is_there(imported: tuple[Lake, dict[str, ImportSummary]]) -> None:

@@ -113,14 +113,19 @@ GOLDEN = [
 @pytest.mark.fast
 @pytest.mark.parametrize(("stream", "message", "told"), GOLDEN, ids=[g[0] for g in GOLDEN])
 def test_a_venues_own_example_is_read_as_a_person_reads_it(stream: str, message: Any, told: tuple) -> None:
-    venue, position, order, contracts, base, notional, price, price_kind, ms = told
+    venue, position, order, contracts, base, notional, price, order_price_kind, ms = told
     (row,) = parse(stream, message, TERMS)
     assert isinstance(row, Liquidation)
-    assert (row.venue, row.position_side, row.order_side, row.price_kind) == (venue, position, order, price_kind)
+    assert (row.venue, row.position_side, row.order_side, row.order_price_kind) == (
+        venue,
+        position,
+        order,
+        order_price_kind,
+    )
     assert row.quantity_contracts == contracts
     assert row.quantity_base == pytest.approx(base, rel=1e-12)
-    assert row.notional_quote == pytest.approx(notional, rel=1e-9)
-    assert row.price_quote == price
+    assert row.notional_usd == pytest.approx(notional, rel=1e-9)
+    assert row.order_price_quote == price
     assert row.occurred_at_utc == datetime(1970, 1, 1) + timedelta(milliseconds=ms)
 
 
@@ -176,10 +181,10 @@ def test_units_and_sides_obey_their_laws(trial_count: Callable[..., int]) -> Non
         assert isinstance(row, Liquidation), row
         assert (row.position_side, row.order_side) in (("long", "sell"), ("short", "buy"))
         assert row.position_side == position
-        assert row.notional_quote == pytest.approx(row.quantity_base * row.price_quote, rel=1e-12)
-        told = row.quantity_base if unit == "base" else row.notional_quote
+        assert row.notional_usd == pytest.approx(row.quantity_base * row.order_price_quote, rel=1e-12)
+        told = row.quantity_base if unit == "base" else row.notional_usd
         assert told == pytest.approx(float(quantity) * size, rel=1e-9)
-        assert row.price_quote == float(price)
+        assert row.order_price_quote == float(price)
         assert row.occurred_at_utc == datetime(1970, 1, 1) + timedelta(milliseconds=ms)
         assert row.asset == TERMS[symbol].asset
 
@@ -257,6 +262,6 @@ def test_a_mutated_message_is_read_as_it_was_or_refused_with_a_code(trial_count:
                 continue
             assert row.venue_symbol in TERMS
             assert 0 < row.quantity_base < float("inf")
-            assert 0 < row.notional_quote < float("inf")
+            assert 0 < row.notional_usd < float("inf")
             assert {row.position_side: row.order_side}.items() <= {"long": "sell", "short": "buy"}.items()
     assert refused > 0, "no mutation hit a record: this trial proves nothing"

@@ -4,6 +4,7 @@
     'funding_rates': ('int_funding_rates_ranked', 'settled_at_utc', 'count(*)'),
     'open_interest': ('int_open_interest_ranked', 'interval_start_utc', 'count(*)'),
     'depth_bands': ('int_depth_bands_ranked', 'interval_start_utc', 'count(distinct (venue_symbol, interval_start_utc))'),
+    'liquidations': ('int_liquidations_ranked', 'interval_start_utc', 'count(*)'),
     'leverage_tiers': ('int_leverage_tiers_ranked', 'observed_at_utc', 'count(*)'),
     'etf_flows': ('int_etf_flows_ranked', 'flow_date_utc', 'count(*)'),
     'macro_observations': ('int_macro_observations_ranked', 'observation_date_utc', 'count(distinct series_id)'),

@@ -3,6 +3,7 @@
     'int_funding_rates_ranked': 'settled_at_utc',
     'int_open_interest_ranked': 'interval_start_utc',
     'int_depth_bands_ranked': 'interval_start_utc',
+    'int_liquidations_ranked': 'interval_start_utc',
 } -%}
 with seen as (
     {%- for model, clock in datasets.items() %}

@@ -4,6 +4,8 @@ with expected as (
     select * from {{ ref('int_publisher_rows_expected') }}
     union all
     select * from {{ ref('int_ladder_rows_expected') }}
+    union all
+    select * from {{ ref('int_liquidation_rows_expected') }}
 ),
 
 outages as (
