@@ -29,6 +29,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from assets.ports import Clock, RawLake, SourceOutage
 from pipelines.sources.addresses import redacted
+from pipelines.sources.wire_values import of
 
 BAN_STATUSES = frozenset({403, 418})
 GEOBLOCK_STATUS = 451
@@ -155,6 +156,8 @@ class Transport:
         Ours; only blocks are measured with it.
     venue : str
         Name for messages.
+    least_ban_s : float
+        Seconds of a ban that names no end: shorter would ask again inside it.
     policy : RetryPolicy
         Retries.
     gate : Gate or None
@@ -170,6 +173,7 @@ class Transport:
         *,
         clock: Clock,
         venue: str,
+        least_ban_s: float = LEAST_BAN_S,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -177,6 +181,7 @@ class Transport:
         self._lake = lake
         self._clock = clock
         self._venue = venue
+        self._least_ban_s = least_ban_s
         self._policy = policy or RetryPolicy()
         self._gate = gate or Gate()
         self._sleep = sleep
@@ -254,13 +259,14 @@ class Transport:
             return _Retryable(SourceOutage("unreachable", self._line(kind, url)))
         status = response.status
         line = self._line(f"answered {status}{_said(response.body)}", response.request)
-        if status == RATE_LIMIT_STATUS:
+        # Some venues answer 200 and say in the body that it was too much; ccxt knows their codes.
+        if status == RATE_LIMIT_STATUS or (status < 400 and isinstance(error, ccxt.RateLimitExceeded)):
             wait_s = self._retry_after_s(response.headers, LEAST_PAUSE_S)
             self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "rate_limited")
             outage = SourceOutage("rate_limited", f"{line}; it asks to wait {wait_s:.0f} s")
             return outage if wait_s > self._policy.retry_after_cap_s else _Retryable(outage, wait_s)
         if status in BAN_STATUSES:
-            wait_s = self._retry_after_s(response.headers, LEAST_BAN_S)
+            wait_s = self._retry_after_s(response.headers, self._least_ban_s)
             self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "banned")
             return SourceOutage("banned", f"{line}; this address is banned for {wait_s:.0f} s: run again after that")
         if status == GEOBLOCK_STATUS:
@@ -270,6 +276,8 @@ class Transport:
         if status < 400 and isinstance(error, ccxt.BadResponse):
             torn = f"answered {status} with {len(response.body)} bytes that are not JSON"
             return _Retryable(SourceOutage("venue_error", self._line(torn, response.request)))
+        if status < 400 and isinstance(error, ccxt.ExchangeNotAvailable):
+            return _Retryable(SourceOutage("venue_error", line))
         return SourceOutage("venue_error", line)
 
     # -- the block ----------------------------------------------------------------------------------------------------
@@ -358,7 +366,8 @@ def _said(body: bytes) -> str:
         value = json.loads(body)
     except ValueError:
         return ""
-    if not isinstance(value, dict) or "msg" not in value:
+    names = next((pair for pair in (("code", "msg"), ("retCode", "retMsg")) if of(value, pair[1]) is not None), None)
+    if names is None:
         return ""
-    text = "".join(c if c.isprintable() else " " for c in str(value["msg"]))[:160]
-    return f" {value.get('code', '')}: {text}".replace("  ", " ")
+    text = "".join(c if c.isprintable() else " " for c in str(value[names[1]]))[:160]
+    return f" {value.get(names[0], '')}: {text}".replace("  ", " ")
