@@ -5,8 +5,9 @@ Belongs here: the rules. Does not: the answers of a well-behaved venue (``wire.p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Kind = Literal["rate_limited", "banned", "geoblocked", "forbidden", "error", "torn", "short_page", "page_not_json"]
 
@@ -51,7 +52,10 @@ class Faults:
         The first that applies wins; each counts the requests that its own path matches.
     page_cap_count : int or None
         No page holds more rows than this, silently: a venue that lowered its limit.
+    spoiled : mapping
+        Beginning of a path -> what is made of the decoded answer: a venue that answers in another shape.
     """
 
     rules: tuple[Fault, ...] = ()
     page_cap_count: int | None = None
+    spoiled: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""The sandbox market on loopback: Binance USD-M's routes over HTTP, so that the real client runs unchanged.
+"""The sandbox market on loopback: the venues' routes over HTTP, so that the real clients run unchanged.
 
-Belongs here: HTTP, headers, the thread the server runs in. Does not: shapes (``wire.py``), rules of misbehaviour
+Belongs here: HTTP, headers, the thread the server runs in. Does not: shapes (``wire_*.py``), rules of misbehaviour
 (``faults.py``), the market (``world.py``). It binds to loopback and refuses everything else.
 """
 
@@ -23,30 +23,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pipelines.sandbox import wire as wires
 from pipelines.sandbox.faults import Fault, Faults
-from pipelines.sandbox.wire import BinanceWire, WireError, to_ms
+from pipelines.sandbox.wire import Wire, WireError
+from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.world import World
 
 LOOPBACK_HOSTS = ("127.0.0.1", "::1")
 START_TIMEOUT_S = 20.0
-
-# Bodies of refusals as users have recorded them; the venue's pages give only the codes.
-REFUSALS: dict[str, tuple[int, dict[str, Any]]] = {
-    "rate_limited": (429, {"code": -1003, "msg": "Too much request weight used; current limit is 2400 per minute."}),
-    "banned": (418, {"code": -1003, "msg": "Way too much request weight used; IP banned for a while."}),
-    "geoblocked": (451, {"code": 0, "msg": "Service unavailable from a restricted location."}),
-    "error": (500, {"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}),
-}
 
 HTML = b"<html><body><h1>Request blocked.</h1></body></html>"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as the server saw it, and the status it answered with."""
+    """One request as the server saw it (a path, or what a venue's one path was asked), and the status it answered with."""
 
     path: str
-    query: Mapping[str, str]
+    query: Mapping[str, Any]
     status: int
 
 
@@ -62,7 +56,7 @@ class Sandbox:
     now: datetime
     faults: Faults
     requests: list[Seen] = field(default_factory=list)
-    used_weight_count: int = 0
+    used_weights: dict[str, int] = field(default_factory=dict)
     _matched: dict[int, int] = field(default_factory=dict)
 
     def restart(self, *, now: datetime | None = None, faults: Faults | None = None) -> None:
@@ -71,7 +65,7 @@ class Sandbox:
         self.faults = faults or Faults()
         self.requests.clear()
         self._matched.clear()
-        self.used_weight_count = 0
+        self.used_weights.clear()
 
     def fault_of(self, path: str) -> Fault | None:
         """Count a request against every rule and return the first that applies."""
@@ -129,56 +123,59 @@ def serve(
 
 
 def build_app(sandbox: Sandbox) -> Starlette:
-    """Return the ASGI application of a sandbox."""
-    wire = BinanceWire(sandbox.world)
-    routes: dict[str, tuple[Callable[[Mapping[str, str]], Any], Callable[[Mapping[str, str]], int]]] = {
-        # Test connectivity and server time: .../market-data/rest-api (Test-Connectivity, Check-Server-Time).
-        "/fapi/v1/ping": (lambda _: {}, _fixed(1)),
-        "/fapi/v1/time": (lambda _: {"serverTime": to_ms(sandbox.now)}, _fixed(1)),
-        "/fapi/v1/exchangeInfo": (lambda _: wire.exchange_info(sandbox.now), _fixed(1)),
-        "/fapi/v1/klines": (lambda q: wire.klines(q, sandbox.now), _klines_weight),
-        "/fapi/v1/fundingRate": (lambda q: wire.funding_rate(q, sandbox.now), _fixed(0)),
-        "/futures/data/openInterestHist": (lambda q: wire.open_interest_hist(q, sandbox.now), _fixed(0)),
-        "/fapi/v1/depth": (lambda q: wire.depth(q, sandbox.now), _depth_weight),
-    }
+    """Return the ASGI application of a sandbox: the routes of every venue on one host."""
 
-    def endpoint(path: str) -> Callable[[Request], Awaitable[Response]]:
-        answer, weight = routes[path]
-
+    def endpoint(wire: Wire, route: wires.Route) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
             query = dict(request.query_params)
-            sandbox.used_weight_count += weight(query)
-            response = _respond(sandbox, path, query, answer)
-            response.headers["X-MBX-USED-WEIGHT-1M"] = str(sandbox.used_weight_count)
-            sandbox.requests.append(Seen(path, query, response.status_code))
+            if route.method == "POST":
+                query = _json_object(await request.body())
+            label = wire.label(route.path, query)
+            used = sandbox.used_weights[wire.venue] = sandbox.used_weights.get(wire.venue, 0) + route.weight(query)
+            response = _respond(sandbox, wire, route, label, query)
+            if wire.weight_header:
+                response.headers[wire.weight_header] = str(used)
+            sandbox.requests.append(Seen(label, query, response.status_code))
             return response
 
         return handle
 
     return Starlette(
-        routes=[Route(path, endpoint(path), methods=["GET"]) for path in routes],
+        routes=[
+            Route(route.path, endpoint(wire, route), methods=[route.method])
+            for wire in wires_of(sandbox.world)
+            for route in wire.routes()
+        ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
     )
 
 
-def _respond(
-    sandbox: Sandbox, path: str, query: Mapping[str, str], answer: Callable[[Mapping[str, str]], Any]
-) -> Response:
-    fault = sandbox.fault_of(path)
-    if fault is not None and fault.kind in REFUSALS:
-        status, refusal = REFUSALS[fault.kind]
+def wires_of(world: World) -> list[Wire]:
+    """Return the world as each venue shows it."""
+    return [BinanceWire(world)]
+
+
+def _respond(sandbox: Sandbox, wire: Wire, route: wires.Route, label: str, query: Mapping[str, Any]) -> Response:
+    fault = sandbox.fault_of(label)
+    if fault is not None and fault.kind in wire.refusals:
+        status, refusal = wire.refusals[fault.kind]
         waits = fault.kind in ("rate_limited", "banned") and fault.retry_after_s is not None
         return _json(refusal, status, {"Retry-After": str(fault.retry_after_s)} if waits else {})
     if fault is not None and fault.kind in ("forbidden", "page_not_json"):
         return Response(HTML, 403 if fault.kind == "forbidden" else 200, media_type="text/html")
     try:
-        body = answer(query)
+        body = route.answer(query, sandbox.now)
     except WireError as error:
         return _json(error.body, error.status)
-    if isinstance(body, list):
-        body = body[: sandbox.faults.page_cap_count]
+    rows = wire.rows(body)
+    if rows is not None:
+        kept = len(rows) if sandbox.faults.page_cap_count is None else sandbox.faults.page_cap_count
         if fault is not None and fault.kind == "short_page":
-            body = body[: max(1, len(body) // 3)]
+            kept = max(1, min(kept, len(rows)) // 3)
+        del rows[kept:]
+    for path, change in sandbox.faults.spoiled.items():
+        if label.startswith(path):
+            body = change(json.loads(json.dumps(body)))
     response = _json(body)
     if fault is not None and fault.kind == "torn":
         half = bytes(response.body)[: max(1, len(response.body) // 2)]
@@ -186,23 +183,18 @@ def _respond(
     return response
 
 
+def _json_object(body: bytes) -> dict[str, Any]:
+    """Return a POST's body; what is no JSON object is an empty question, which a venue refuses."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     text = json.dumps(body, separators=(",", ":")).encode()
     return Response(text, status, headers=dict(headers or {}), media_type="application/json")
-
-
-def _fixed(weight: int) -> Callable[[Mapping[str, str]], int]:
-    return lambda _: weight
-
-
-def _klines_weight(query: Mapping[str, str]) -> int:
-    limit = int(query["limit"]) if query.get("limit", "").isdigit() else 500
-    return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
-
-
-def _depth_weight(query: Mapping[str, str]) -> int:
-    limit = int(query["limit"]) if query.get("limit", "").isdigit() else 500
-    return 2 if limit <= 50 else 5 if limit <= 100 else 10 if limit <= 500 else 20
 
 
 class _Server(uvicorn.Server):

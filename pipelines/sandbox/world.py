@@ -234,17 +234,21 @@ class World:
             trades_count=(whole["trades_count"] * share).astype(np.int64),
         )
 
-    def funding(self, asset: str) -> Funding:
-        """Return the settlements of every day shown: 00:00, 08:00 and 16:00 UTC with a few milliseconds of jitter."""
+    def funding(self, asset: str, every_hours: int = 8) -> Funding:
+        """Return the settlements of every day shown: every so many hours from 00:00 UTC, with a few milliseconds of jitter.
+
+        A rate is that of its own interval: half of it where the interval is half.
+        """
         market, candles = self._market(asset), self._candles[asset]
         rng = stream(self.seed, asset, "funding")
-        hours = np.arange(WARM_DAYS * 24, self._minutes // 60, 8)
+        hours = np.arange(WARM_DAYS * 24, self._minutes // 60, every_hours)
         before = candles.open_quote[hours - 24]
         momentum = candles.open_quote[hours] / before - 1.0
         longs = stock_base(market.population, hours, is_long=True)
         shorts = stock_base(market.population, hours, is_long=False)
         crowd = (longs - shorts) / market.profile.open_interest_base
         rate = 4e-5 + 1.5e-4 * crowd + 1.2e-3 * momentum + 2e-5 * rng.standard_normal(hours.size)
+        rate *= every_hours / 8
         mark = candles.open_quote[hours] * (1.0 + 1e-5 * rng.standard_normal(hours.size))
         return Funding(
             settled_ms=self._hour_ms(hours) + rng.integers(0, 12, hours.size),

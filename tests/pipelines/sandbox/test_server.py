@@ -12,7 +12,8 @@ import pytest
 
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
-from pipelines.sandbox.wire import BinanceWire, WireError, to_ms
+from pipelines.sandbox.wire import to_ms
+from pipelines.sandbox.wire_binance import BinanceError, BinanceWire
 from pipelines.sandbox.world import World
 
 FIRST = date(2025, 9, 1)
@@ -250,4 +251,4 @@ def test_the_server_stops_and_frees_its_port(world: World) -> None:
 
 
 def test_a_wire_error_is_the_venues_error_json() -> None:
-    assert WireError(-1121, "Invalid symbol.").body == {"code": -1121, "msg": "Invalid symbol."}
+    assert BinanceError(-1121, "Invalid symbol.").body == {"code": -1121, "msg": "Invalid symbol."}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,7 +14,6 @@ from source_doubles import HandClock, PayloadLake
 from assets.ports import Capture, SourceOutage
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
-from pipelines.sandbox.wire import BinanceWire
 from pipelines.sandbox.world import World
 from pipelines.sources.binance import BinanceUsdm
 from pipelines.sources.depth import BANDS_BPS
@@ -184,8 +182,8 @@ def test_a_hole_at_the_edge_of_the_memory_is_not_asked_for_beyond_it(
 ) -> None:
     first = int(datetime(2025, 9, 22, tzinfo=UTC).timestamp() * 1000)
     hole = [first, first + 3_600_000]
-    _malformed(monkeypatch, "open_interest_hist", lambda rows: [r for r in rows if r["timestamp"] not in hole])
-    client, _, _ = _client(sandbox, universe=("SOL",))
+    faults = _spoiled("/futures/data/openInterestHist", lambda rows: [r for r in rows if r["timestamp"] not in hole])
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     assert client.open_interest(date(2025, 9, 22)).rows["occurred_at_utc"].dt.hour().to_list() == list(range(2, 24))
 
 
@@ -330,14 +328,9 @@ def test_the_real_venue_is_asked_under_ccxts_rate_limit() -> None:
     assert exchange.urls["api"]["fapiPublic"] == "https://fapi.binance.com/fapi/v1"
 
 
-def _malformed(monkeypatch: pytest.MonkeyPatch, route: str, change: Any) -> None:
-    """Let the sandbox answer a route with records that `change` has spoiled."""
-    plain = getattr(BinanceWire, route)
-
-    def spoiled(self: BinanceWire, query: Any, now: datetime) -> Any:
-        return change(json.loads(json.dumps(plain(self, query, now))))
-
-    monkeypatch.setattr(BinanceWire, route, spoiled)
+def _spoiled(path: str, change: Any) -> Faults:
+    """Let the sandbox answer a path with what `change` makes of its answer."""
+    return Faults(spoiled={path: change})
 
 
 _BAD_KLINES: dict[str, Any] = {
@@ -364,11 +357,9 @@ _BAD_KLINES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("bad", list(_BAD_KLINES.values()), ids=list(_BAD_KLINES))
-def test_a_malformed_record_is_kept_for_quarantine_and_costs_no_other(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, bad: Any
-) -> None:
-    _malformed(monkeypatch, "klines", lambda rows: [bad if r[0] == 1_760_054_400_000 else r for r in rows])
-    client, _, _ = _client(sandbox, universe=("SOL",))
+def test_a_malformed_record_is_kept_for_quarantine_and_costs_no_other(sandbox: Sandbox, bad: Any) -> None:
+    faults = _spoiled("/fapi/v1/klines", lambda rows: [bad if r[0] == 1_760_054_400_000 else r for r in rows])
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     capture = client.candles(date(2025, 10, 10))
     good, rejected = RAW_TABLES["candles"].split(capture.rows, now=NOW)
     assert good["interval_start_utc"].to_list() == [datetime(2025, 10, 10, h) for h in range(1, 24)]
@@ -377,19 +368,17 @@ def test_a_malformed_record_is_kept_for_quarantine_and_costs_no_other(
 
 
 @pytest.mark.parametrize("answer", [{"rows": []}, {}, "x", 5])
-def test_an_answer_that_is_no_list_is_a_venue_error(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, answer: Any
-) -> None:
-    _malformed(monkeypatch, "funding_rate", lambda _: answer)
-    client, _, _ = _client(sandbox, universe=("SOL",))
+def test_an_answer_that_is_no_list_is_a_venue_error(sandbox: Sandbox, answer: Any) -> None:
+    faults = _spoiled("/fapi/v1/fundingRate", lambda _: answer)
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     with pytest.raises(SourceOutage) as caught:
         client.funding_rates(date(2025, 10, 10))
     assert caught.value.code == "venue_error"
 
 
-def test_records_of_another_symbol_are_a_venue_error(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    _malformed(monkeypatch, "funding_rate", lambda rows: [{**r, "symbol": "ETHUSDT"} for r in rows])
-    client, _, _ = _client(sandbox, universe=("SOL",))
+def test_records_of_another_symbol_are_a_venue_error(sandbox: Sandbox) -> None:
+    faults = _spoiled("/fapi/v1/fundingRate", lambda rows: [{**r, "symbol": "ETHUSDT"} for r in rows])
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     with pytest.raises(SourceOutage, match="another symbol"):
         client.funding_rates(date(2025, 10, 10))
 
@@ -406,11 +395,9 @@ def test_records_of_another_symbol_are_a_venue_error(sandbox: Sandbox, monkeypat
         lambda book: [],
     ],
 )
-def test_a_book_that_cannot_be_summed_is_refused_with_a_reason_and_never_zero(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, change: Any
-) -> None:
-    _malformed(monkeypatch, "depth", change)
-    client, _, _ = _client(sandbox, universe=("SOL",))
+def test_a_book_that_cannot_be_summed_is_refused_with_a_reason_and_never_zero(sandbox: Sandbox, change: Any) -> None:
+    faults = _spoiled("/fapi/v1/depth", change)
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     capture = client.depth_bands()
     good, rejected = RAW_TABLES["depth_bands"].split(capture.rows, now=NOW)
     assert good.height == 0
@@ -418,17 +405,17 @@ def test_a_book_that_cannot_be_summed_is_refused_with_a_reason_and_never_zero(
     assert "SOLUSDT: " in capture.origin_note
 
 
-def test_a_moved_start_is_a_venue_error_and_not_a_gap(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_start_is_a_venue_error_and_not_a_gap(sandbox: Sandbox) -> None:
     kept = 1_760_054_400_000 + 6 * 3_600_000
-    _malformed(monkeypatch, "klines", lambda rows: [r for r in rows if r[0] >= kept])
-    client, _, _ = _client(sandbox, universe=("SOL",))
+    faults = _spoiled("/fapi/v1/klines", lambda rows: [r for r in rows if r[0] >= kept])
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     with pytest.raises(SourceOutage, match="may have been moved") as caught:
         client.candles(date(2025, 10, 10))
     assert caught.value.code == "venue_error"
 
 
-def test_a_hole_of_the_venue_stays_a_hole(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    _malformed(monkeypatch, "klines", lambda rows: [r for r in rows if r[0] % 86_400_000 not in (0, 18_000_000)])
-    client, _, _ = _client(sandbox, universe=("SOL",))
+def test_a_hole_of_the_venue_stays_a_hole(sandbox: Sandbox) -> None:
+    faults = _spoiled("/fapi/v1/klines", lambda rows: [r for r in rows if r[0] % 86_400_000 not in (0, 18_000_000)])
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     rows = _valid(client.candles(date(2025, 10, 10)), "candles")
     assert rows["interval_start_utc"].dt.hour().to_list() == [h for h in range(24) if h not in (0, 5)]

@@ -1,0 +1,68 @@
+"""The world through a venue: lawful candles and books, its own size and distance, one crash for all."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import numpy as np
+import pytest
+
+from pipelines.sandbox.venue_market import SHARES, VenueMarket
+from pipelines.sandbox.world import World
+
+pytestmark = pytest.mark.fast
+
+NOON = datetime(2025, 9, 3, 12, 30)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(5, date(2025, 9, 1), 4, crash_day=date(2025, 9, 3))
+
+
+def test_binance_is_the_world_itself(world: World) -> None:
+    market = VenueMarket(world, "binance")
+    for asset in world.assets:
+        for name in ("candles", "funding", "open_interest"):
+            own, whole = vars(getattr(market, name)(asset)), vars(getattr(world, name)(asset))
+            assert all(np.array_equal(own[k], whole[k]) for k in whole)
+        assert np.array_equal(market.book(asset, NOON).bids, world.book(asset, NOON).bids)
+
+
+@pytest.mark.parametrize("venue", sorted(set(SHARES) - {"binance"}))
+def test_a_venue_has_its_share_and_stands_within_its_distance(world: World, venue: str) -> None:
+    market, share = VenueMarket(world, venue), SHARES[venue]
+    for asset in world.assets:
+        profile, own, whole = world.profile(asset), market.candles(asset), world.candles(asset)
+        apart = own.close_quote - whole.close_quote
+        assert np.abs(apart).max() <= share.widest_bps / 1e4 * profile.level_quote + profile.tick_quote
+        assert np.ptp(np.round(apart / profile.tick_quote)) == 0
+        assert (own.low_quote <= np.minimum(own.open_quote, own.close_quote)).all()
+        assert (own.high_quote >= np.maximum(own.open_quote, own.close_quote)).all()
+        # Every price is the very number that its decimals print.
+        assert all(float(f"{p:.{profile.price_decimals}f}") == p for p in own.high_quote)
+        assert own.volume_base.sum() == pytest.approx(share.size_frac * whole.volume_base.sum(), rel=1e-3)
+        assert (own.taker_buy_base <= own.volume_base).all()
+        held, all_held = market.open_interest(asset), world.open_interest(asset)
+        assert held.open_interest_base.sum() == pytest.approx(
+            share.size_frac * all_held.open_interest_base.sum(), rel=1e-3
+        )
+        assert np.diff(market.funding(asset).settled_ms) == pytest.approx(share.funding_hours * 3_600_000, abs=20)
+        assert np.argmin(own.low_quote) == np.argmin(whole.low_quote)
+
+
+@pytest.mark.parametrize("venue", sorted(SHARES))
+def test_books_are_not_crossed_and_stand_around_the_price(world: World, venue: str) -> None:
+    market = VenueMarket(world, venue)
+    for asset in world.assets:
+        book = market.book(asset, NOON)
+        assert book.bids[0, 0] < market.price(asset, NOON) < book.asks[0, 0]
+        assert (np.diff(book.bids[:, 0]) < 0).all()
+        assert (np.diff(book.asks[:, 0]) > 0).all()
+        assert min(book.bids[:, 1].min(), book.asks[:, 1].min()) > 0
+
+
+def test_a_rate_is_that_of_its_own_interval(world: World) -> None:
+    eight, one = world.funding("BTC"), world.funding("BTC", 1)
+    assert one.settled_ms.size == 8 * eight.settled_ms.size
+    assert np.abs(one.rate_frac).mean() == pytest.approx(np.abs(eight.rate_frac).mean() / 8, rel=0.5)
