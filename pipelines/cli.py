@@ -161,7 +161,7 @@ def _is_sandbox(settings: Settings) -> bool:
 
     from pipelines.resources import LOOPBACK
 
-    url = settings.binance_base_url
+    url = settings.exchange_base_url
     return url is not None and urlsplit(url).hostname in LOOPBACK
 
 

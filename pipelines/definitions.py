@@ -21,14 +21,11 @@ from pipelines.resources import build_resources
 from pipelines.runs import watch_logger
 from pipelines.schedules import SCHEDULES
 from pipelines.settings import Settings
+from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.files import shipped_mappings
 from quality.checks.factory import build_schema_check
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.schemas.sim import SIM_DAY_COLUMN, SIM_TABLES
-
-EXCHANGES: dict[str, tuple[str, ...]] = {
-    "binance": ("instruments", "candles", "funding_rates", "open_interest", "depth_bands"),
-}
 
 
 def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:

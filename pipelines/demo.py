@@ -65,17 +65,26 @@ def run_demo(
         clock = FixedClock(now)
 
         with serve(world, now=now) as server:
-            at = settings.model_copy(update={"binance_base_url": server.base_url, "assets": assets})
+            at = settings.model_copy(update={"exchange_base_url": server.base_url, "assets": assets})
             defs = build_defs(resources=build_resources(home, at, clock=clock))
             return execute(defs, instance, job, days, watch=watch, tags=tags, only=only)
 
     _import_files(home, settings, world, after, watch)
-    outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", "binance_depth_bands"])])
+    outcome = visit(
+        late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _only_as_of_now(settings)]
+    )
     if outcome.is_success:
         outcome = visit(after, "collect_raw", [first, CRASH_DAY])
     if outcome.is_success:
         outcome = visit(after, "build_day", [CRASH_DAY])
     return DemoResult(outcome, home.reports / CRASH_DAY.isoformat() / "report.html", home.snapshot, CRASH_DAY)
+
+
+def _only_as_of_now(settings: Settings) -> list[tuple[str, str]]:
+    """Return venues and datasets without a history: they are there on the day itself or never."""
+    books = [(venue, "depth_bands") for venue in settings.venues]
+    # The others keep a history of open interest.
+    return [*books, *((venue, "open_interest") for venue in settings.venues if venue == "hyperliquid")]
 
 
 def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:

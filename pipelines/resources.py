@@ -123,28 +123,31 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     HomeError
         Where a base URL would bring synthetic records into a real home, or real ones into a demo home.
     """
-    if not settings.binance_enabled:
+    if not settings.venues:
         return {}
-    from pipelines.sources.binance import BinanceUsdm  # noqa: PLC0415 - ccxt takes a second to import
+    from pipelines.sources.exchanges import client_class  # noqa: PLC0415 - ccxt takes a second to import
     from pipelines.sources.transport import Gate  # noqa: PLC0415
 
-    host = urlsplit(settings.binance_base_url).hostname if settings.binance_base_url else None
+    host = urlsplit(settings.exchange_base_url).hostname if settings.exchange_base_url else None
     is_synthetic = host in LOOPBACK
     if is_synthetic != (home.kind == "demo"):
         raise HomeError(
-            f"{home.root} is a {home.kind} home and Binance would be "
-            f"{'the sandbox' if is_synthetic else 'the real venue'}: synthetic and real records never share a folder"
+            f"{home.root} is a {home.kind} home and the exchanges would be "
+            f"{'the sandbox' if is_synthetic else 'the real ones'}: synthetic and real records never share a folder"
         )
-    client = BinanceUsdm(
-        lake,
-        clock=clock,
-        base_url=settings.binance_base_url,
-        universe=settings.assets,
-        is_synthetic=is_synthetic,
-        # A ban or a wait that one process was told of holds for every process of this machine's address.
-        gate=Gate(home.root / "gate"),
-    )
-    return {client.venue: client}
+    # A ban or a wait that one process was told of holds for every process of this machine's address.
+    gate = Gate(home.root / "gate")
+    return {
+        venue: client_class(venue)(
+            lake,
+            clock=clock,
+            base_url=settings.exchange_base_url,
+            universe=settings.assets,
+            is_synthetic=is_synthetic,
+            gate=gate,
+        )
+        for venue in settings.venues
+    }
 
 
 def dbt_of(warehouse: DuckDbWarehouse) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.sources.exchanges import EXCHANGES
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_FOLDER = PROJECT_ROOT / "dbt"
 
@@ -27,10 +29,12 @@ class Settings(BaseSettings):
     assets: tuple[str, ...] = Field(default=("BTC", "ETH", "SOL"), description="Assets fetched from exchanges.")
     duckdb_threads: int = Field(default=2, ge=1, le=64, description="Threads of DuckDB. Results do not depend on it.")
     duckdb_memory_limit: str = Field(default="4GB", description="Memory limit of DuckDB.")
-    binance_base_url: str | None = Field(
-        default=None, description="Another base URL for Binance USD-M; a loopback address means the sandbox."
+    venues: tuple[str, ...] = Field(
+        default=tuple(EXCHANGES), description="Exchanges that `run` and `backfill` fetch from; none: []."
     )
-    binance_enabled: bool = Field(default=True, description="Fetch from Binance USD-M in `run` and `backfill`.")
+    exchange_base_url: str | None = Field(
+        default=None, description="Another base URL for all exchanges; a loopback address means the sandbox."
+    )
     clock: datetime | None = Field(
         default=None, description="A fixed clock (UTC) instead of the machine's: for tests and demonstrations."
     )
@@ -44,6 +48,14 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(a.upper() for a in value)
+
+    @field_validator("venues")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [v for v in value if v not in EXCHANGES]
+        if unknown:
+            raise ValueError(f"no exchange {', '.join(unknown)}: there are {', '.join(EXCHANGES)}")
+        return value
 
 
 def prepare_process() -> None:

@@ -30,7 +30,9 @@ class Market:
         return {
             **kept,
             "LOWTIDE_HOME": str(home),
-            "LOWTIDE_BINANCE_BASE_URL": self.base_url,
+            "LOWTIDE_EXCHANGE_BASE_URL": self.base_url,
+            # One venue: what is proven here does not depend on how many there are.
+            "LOWTIDE_VENUES": '["binance"]',
             "LOWTIDE_ASSETS": '["BTC"]',
             "LOWTIDE_CLOCK": NOW.isoformat(),
             "COLUMNS": "200",

@@ -25,7 +25,7 @@ def defs(tmp_path_factory: pytest.TempPathFactory) -> Definitions:
     from pipelines.resources import build_resources
 
     home = open_home(tmp_path_factory.mktemp("graph") / "home", "real", create=True)
-    return build_defs(resources=build_resources(home, Settings(binance_enabled=False)))
+    return build_defs(resources=build_resources(home, Settings(venues=())))
 
 
 def _picture(defs: Definitions) -> dict:

@@ -184,7 +184,7 @@ def test_publish_works_by_itself(market: Market, home: Path) -> None:
 
 
 def test_synthetic_and_real_never_share_a_home(market: Market, home: Path) -> None:
-    done = market.lowtide(home, "run", "--date", DAY.isoformat(), LOWTIDE_BINANCE_BASE_URL="https://fapi.binance.com")
+    done = market.lowtide(home, "run", "--date", DAY.isoformat(), LOWTIDE_EXCHANGE_BASE_URL="https://example.org")
     assert done.returncode == 1
     assert "never share" in done.stderr
 

@@ -73,7 +73,7 @@ def test_a_venue_that_does_not_answer_costs_its_partition_and_not_the_run(
     market: Market, quiet_run: QuietRun, tmp_path: Path
 ) -> None:
     copy = quiet_run.copy_to(tmp_path)
-    done = market.lowtide(copy, "run", *RANGE, LOWTIDE_BINANCE_BASE_URL="http://127.0.0.1:9")
+    done = market.lowtide(copy, "run", *RANGE, LOWTIDE_EXCHANGE_BASE_URL="http://127.0.0.1:9")
     assert done.returncode == 0, done.stderr
     assert "unreachable" in done.stdout
     # What had been landed stays current.
