@@ -66,8 +66,8 @@ def ask(wire: OkxWire) -> Ask:
     return answer
 
 
-def _series(ask: Ask, path: str, now: datetime = NOW, instId: str = BTC, **query: Any) -> list[Any]:
-    body = ask(path, now, instId=instId, **SERIES[path][0], **query)
+def _series(ask: Ask, path: str, now: datetime = NOW, symbol: str = BTC, /, **query: Any) -> list[Any]:
+    body = ask(path, now, instId=symbol, **SERIES[path][0], **query)
     assert (body["code"], body["msg"], set(body)) == ("0", "", {"code", "msg", "data"})
     assert isinstance(body["data"], list)
     return list(body["data"])
@@ -102,14 +102,15 @@ def test_history_candles_are_completed_ones_of_all_years(ask: Ask, market: Venue
 @pytest.mark.parametrize("symbol", [BTC, SOL])
 def test_quantities_are_the_worlds_in_contracts_and_in_base(ask: Ask, market: VenueMarket, symbol: str) -> None:
     asset, size = symbol[:3], {"BTC": 0.01, "SOL": 1.0}[symbol[:3]]
-    row = _series(ask, HISTORY, instId=symbol, limit=1)[0]
+    row = _series(ask, HISTORY, NOW, symbol, limit=1)[0]
     i = int((_at(row) - to_ms(market.start)) / HOUR_MS)
     volume = market.candles(asset).volume_base[i]
     assert float(row[6]) == volume
     assert float(row[5]) * size == pytest.approx(volume, rel=1e-12)
-    row = _series(ask, OPEN_INTEREST, instId=symbol, limit=1)[0]
+    row = _series(ask, OPEN_INTEREST, NOW, symbol, limit=1)[0]
     held = market.open_interest(asset).open_interest_base[i + 1]
-    assert (float(row[2]), float(row[1]) * size) == (held, pytest.approx(held, rel=1e-12))
+    assert float(row[2]) == held
+    assert float(row[1]) * size == pytest.approx(held, rel=1e-12)
     book = ask(BOOKS, instId=symbol, sz=400)["data"][0]
     bids = market.book(asset, NOW).bids[:400]
     assert [float(b[1]) * size for b in book["bids"]] == pytest.approx(bids[:, 1].tolist(), rel=1e-12)
@@ -181,7 +182,7 @@ def test_instruments_list_what_a_client_must_leave_out(ask: Ask, world: World) -
 
 def test_a_contract_that_is_only_listed_has_no_records(ask: Ask) -> None:
     for path in SERIES:
-        assert _series(ask, path, instId="BTC-USD-SWAP") == []
+        assert _series(ask, path, NOW, "BTC-USD-SWAP") == []
     assert ask(BOOKS, instId="BTC-USD-SWAP")["data"] == [{"asks": [], "bids": [], "ts": str(to_ms(NOW))}]
 
 

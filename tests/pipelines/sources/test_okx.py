@@ -524,6 +524,9 @@ def test_a_volume_that_is_not_told_is_missing_and_not_contracts_nor_zero(sandbox
         [MIDNIGHT, "1", "x", None],
         [MIDNIGHT, "1", "-1", "1"],
         [MIDNIGHT, "1", "NaN", "1"],
+        [MIDNIGHT, "1", "1", "inf"],
+        [None, "1", "1", "1"],
+        "a text",
         ["1760054400", "1", "1", "1"],
         {"ts": MIDNIGHT},
     ],
@@ -533,6 +536,29 @@ def test_a_malformed_open_interest_is_kept_for_quarantine(sandbox: Sandbox, bad:
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     good, rejected = RAW_TABLES["open_interest"].split(client.open_interest(date(2025, 10, 10)).rows, now=NOW)
     assert good["occurred_at_utc"].dt.hour().to_list() == list(range(1, 24))
+    assert rejected["reason"].item()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fundingTime": None},
+        {"fundingTime": "1760054400"},
+        {"fundingTime": "soon"},
+        {"realizedRate": "inf"},
+        {"realizedRate": True},
+        {"realizedRate": "5"},
+        {"realizedRate": None, "fundingRate": None},
+    ],
+)
+def test_a_malformed_settlement_is_kept_for_quarantine(sandbox: Sandbox, change: dict[str, Any]) -> None:
+    faults = _rows_spoiled(
+        FUNDING, lambda rows: [{**r, **change} if r["fundingTime"].startswith(MIDNIGHT[:9]) else r for r in rows]
+    )
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
+    good, rejected = RAW_TABLES["funding_rates"].split(client.funding_rates(date(2025, 10, 10)).rows, now=NOW)
+    assert good["occurred_at_utc"].dt.hour().to_list() == [8, 16]
+    assert rejected.height == 1
     assert rejected["reason"].item()
 
 
@@ -555,6 +581,8 @@ def test_records_of_another_contract_are_a_venue_error(sandbox: Sandbox) -> None
     "change",
     [
         lambda book: {**book, "bids": []},
+        lambda book: {**book, "bids": [["NaN", "1", "0", "1"]]},
+        lambda book: {**book, "bids": [["1", None, "0", "1"]]},
         lambda book: {**book, "asks": None},
         lambda book: {**book, "bids": book["asks"]},
         lambda book: {**book, "bids": [["x", "1", "0", "1"]]},
@@ -573,3 +601,22 @@ def test_a_book_that_cannot_be_summed_is_refused_with_a_reason_and_never_zero(sa
     assert good.height == 0
     assert rejected["reason"].unique().to_list() == ["missing_value"]
     assert "SOL-USDT-SWAP: " in capture.origin_note
+
+
+def test_an_answer_without_a_book_is_refused_and_costs_no_other_contract(sandbox: Sandbox) -> None:
+    answers = iter([[], None])
+    faults = _rows_spoiled(BOOKS, lambda books: next(answers, books))
+    client, _, _ = _client(sandbox, faults=faults)
+    capture = client.depth_bands()
+    good, rejected = RAW_TABLES["depth_bands"].split(capture.rows, now=NOW)
+    assert good["asset"].unique().to_list() == ["SOL"]
+    assert rejected.height == 2 * len(BANDS_BPS)
+
+
+@pytest.mark.parametrize("ts", [None, "", "1761049800", "1761049800000000"])
+def test_a_book_without_a_clock_is_refused(sandbox: Sandbox, ts: str | None) -> None:
+    faults = _rows_spoiled(BOOKS, lambda books: [{**b, "ts": ts} for b in books])
+    client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
+    good, rejected = RAW_TABLES["depth_bands"].split(client.depth_bands().rows, now=NOW)
+    assert good.height == 0
+    assert rejected["reason"].unique().to_list() == ["missing_value"]
