@@ -193,6 +193,9 @@ class Okx(VenueClient):
     def open_interest(self, day: date, last: date | None = None) -> Capture:
         """Return the hourly open interest of the UTC days `day` to `last`; each contract is counted once.
 
+        A row's time is taken as the instant of its figure: the venue's pages do not say whether it is the begin of the hour
+        or stands for the whole of it, and the row of the running hour may still change.
+
         Raises
         ------
         SourceOutage

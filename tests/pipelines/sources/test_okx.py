@@ -604,7 +604,7 @@ def test_a_book_that_cannot_be_summed_is_refused_with_a_reason_and_never_zero(sa
 
 
 def test_an_answer_without_a_book_is_refused_and_costs_no_other_contract(sandbox: Sandbox) -> None:
-    answers = iter([[], None])
+    answers: Iterator[list[Any] | None] = iter([[], None])
     faults = _rows_spoiled(BOOKS, lambda books: next(answers, books))
     client, _, _ = _client(sandbox, faults=faults)
     capture = client.depth_bands()
