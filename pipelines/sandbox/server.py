@@ -28,6 +28,7 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_okx import OkxWire
+from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.world import World
 
 LOOPBACK_HOSTS = ("127.0.0.1", "::1")
@@ -153,7 +154,7 @@ def build_app(sandbox: Sandbox) -> Starlette:
 
 def wires_of(world: World) -> list[Wire]:
     """Return the world as each venue shows it."""
-    return [BinanceWire(world), OkxWire(world)]
+    return [BinanceWire(world), BybitWire(world), OkxWire(world)]
 
 
 def _respond(sandbox: Sandbox, wire: Wire, route: wires.Route, label: str, query: Mapping[str, Any]) -> Response:

@@ -33,6 +33,8 @@ from pipelines.sources.wire_values import of
 
 BAN_STATUSES = frozenset({403, 418})
 GEOBLOCK_STATUS = 451
+# What a venue's delivery network (Bybit's: CloudFront) says with 403, which is a ban everywhere else.
+GEOBLOCK_WORDS = b"block access from your country"
 RATE_LIMIT_STATUS = 429
 
 # A ban without Retry-After: Binance's shortest ban is two minutes. Shorter would ask again inside the ban.
@@ -265,11 +267,12 @@ class Transport:
             self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "rate_limited")
             outage = SourceOutage("rate_limited", f"{line}; it asks to wait {wait_s:.0f} s")
             return outage if wait_s > self._policy.retry_after_cap_s else _Retryable(outage, wait_s)
-        if status in BAN_STATUSES:
+        is_geoblocked = status == GEOBLOCK_STATUS or (status in BAN_STATUSES and GEOBLOCK_WORDS in response.body)
+        if status in BAN_STATUSES and not is_geoblocked:
             wait_s = self._retry_after_s(response.headers, self._least_ban_s)
             self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "banned")
             return SourceOutage("banned", f"{line}; this address is banned for {wait_s:.0f} s: run again after that")
-        if status == GEOBLOCK_STATUS:
+        if is_geoblocked:
             return SourceOutage("geoblocked", f"{line}; the venue does not serve this location")
         if status >= 500 or status == 408:
             return _Retryable(SourceOutage("venue_error", line))

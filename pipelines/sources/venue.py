@@ -131,6 +131,8 @@ class VenueClient(ABC):
     ccxt_options: ClassVar[Mapping[str, Any]] = {}
     origin: ClassVar[str]
     catalogue_path: ClassVar[str]
+    # Which body of the catalogue's answers holds our contracts, where ccxt asks more than once.
+    catalogue_payload: ClassVar[int] = -1
     # Records per page that the venue allows, by dataset.
     limits: ClassVar[Mapping[str, int]]
     # True where the venue counts quantities in contracts.
@@ -391,7 +393,7 @@ class VenueClient(ABC):
             listed = [_contract(m) for m in answer.value.values() if self._is_ours(m)]
             rank = {asset: i for i, asset in enumerate(self._universe)}
             chosen = sorted((c for c in listed if c.asset in rank), key=lambda c: (rank[c.asset], c.symbol))
-            self._catalogue = (today, chosen, answer.payload_sha256)
+            self._catalogue = (today, chosen, answer.payloads[self.catalogue_payload])
         return self._catalogue[1], self._catalogue[2]
 
     def _bounds(self, day: date, last: date | None) -> tuple[int, int]:
