@@ -195,15 +195,12 @@ class BybitWire:
         rows: list[dict[str, str]] = []
         if listing.contract_type.endswith("Perpetual") and listing.status == "Trading":
             funding = self.market.funding(listing.asset)
+            # The venue stamps the full hour; the world's few milliseconds are another venue's.
+            stamps = funding.settled_ms // HOUR_MS * HOUR_MS
             rows = [
-                {
-                    "symbol": listing.symbol,
-                    "fundingRate": f"{rate:.8f}",
-                    # The venue stamps the full hour; the world's few milliseconds are another venue's.
-                    "fundingRateTimestamp": str(settled // HOUR_MS * HOUR_MS),
-                }
-                for settled, rate in zip(funding.settled_ms.tolist(), funding.rate_frac.tolist(), strict=True)
-                if settled <= to_ms(now)
+                {"symbol": listing.symbol, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(stamp)}
+                for stamp, rate in zip(stamps.tolist(), funding.rate_frac.tolist(), strict=True)
+                if stamp <= to_ms(now)
             ]
         page = _newest_first(rows, lambda r: int(r["fundingRateTimestamp"]), window)
         return _envelope({"category": listing.category, "list": page}, to_ms(now))

@@ -110,11 +110,11 @@ def _assert_candles(rows: pl.DataFrame, market: VenueMarket, hours: slice, asset
             assert np.array_equal(got[name], getattr(want, name)[hours]), (asset, name)
 
 
-# -- what lands -----------------------------------------------------------------------------------------------------------
+# -- what lands -------------------------------------------------------------------------------------------------------
 
 
 def test_instruments_are_the_linear_usdt_perpetuals_of_the_universe_that_trade(sandbox: Sandbox) -> None:
-    client, sandbox, lake = _client(sandbox, universe=(*ASSETS, UNLAUNCHED_ASSET))
+    client, sandbox, _ = _client(sandbox, universe=(*ASSETS, UNLAUNCHED_ASSET))
     capture = client.instruments()
     rows = _valid(capture, "instruments")
     assert rows["venue"].unique().to_list() == ["bybit"]
@@ -214,7 +214,7 @@ def test_the_venue_names_no_memory_but_that_of_a_book(calm: Bundle) -> None:
     assert client.first_offered_day("depth_bands") == NOW.date()
 
 
-# -- pages ----------------------------------------------------------------------------------------------------------------
+# -- pages ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 24, 25])
@@ -306,7 +306,7 @@ def test_nothing_is_due_before_the_listing_and_nothing_is_asked(sandbox: Sandbox
     assert [s.path for s in sandbox.requests if s.path == FUNDING] == []
 
 
-# -- faults ---------------------------------------------------------------------------------------------------------------
+# -- faults -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["error", "torn", "page_not_json", "rate_limited"])
@@ -412,7 +412,7 @@ def test_the_catalogue_is_loaded_once_a_day(sandbox: Sandbox) -> None:
     assert [s.path for s in sandbox.requests].count(CATALOGUE) == 4
 
 
-# -- answers of another shape, malformed records ------------------------------------------------------------------------------
+# -- answers of another shape, malformed records ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_a_book_that_cannot_be_summed_is_refused_with_a_reason_and_never_zero(sa
     assert "SOLUSDT: " in capture.origin_note
 
 
-# -- where it points ------------------------------------------------------------------------------------------------------------
+# -- where it points --------------------------------------------------------------------------------------------------
 
 
 def test_with_a_base_url_no_address_of_the_venue_is_left(calm: Bundle) -> None:
