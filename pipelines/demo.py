@@ -5,6 +5,7 @@ Belongs here: the demo's world and order of steps. Does not: the market itself (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -17,10 +18,13 @@ from pipelines.home import Home
 from pipelines.resources import build_resources
 from pipelines.runs import RunOutcome, Watch, execute, open_instance
 from pipelines.settings import Settings
+from pipelines.sources.exchanges import EXCHANGES
 
 # A world of its own: the dates are real calendar days, the prices never were.
 CRASH_DAY = date(2026, 3, 10)
 HISTORY_DAYS = 32
+# The first venue has the whole history, the others these last days: every format is seen and nobody waits for it.
+OTHERS_DAYS = 3
 SEED = 7
 FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"), ("leverage_tiers", "leverage_tiers"))
 
@@ -45,13 +49,15 @@ def run_demo(
 ) -> DemoResult:
     """Fill a demo home from the sandbox and write the report of its crash day.
 
-    Two visits to the market, as a schedule would make: late on the crash day for the order book of the hour, and after
-    midnight for the closed day.
+    Visits to the market as a schedule would make them: late on the crash day for the order book of the hour, and after
+    midnight for the closed days.
     """
     from pipelines.definitions import build_defs  # noqa: PLC0415 - Dagster takes seconds to import
     from pipelines.sandbox.server import serve  # noqa: PLC0415
     from pipelines.sandbox.world import World  # noqa: PLC0415
 
+    # Synthetic, so that all of them may be shown, whatever the user collects from.
+    settings = settings.model_copy(update={"venues": tuple(EXCHANGES)})
     first = CRASH_DAY - timedelta(days=history_days - 1)
     watch("simulate the market", "started")
     world = World(SEED, first, history_days + 1, assets, CRASH_DAY)
@@ -73,11 +79,19 @@ def run_demo(
     outcome = visit(
         late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _only_as_of_now(settings)]
     )
+    reference, *others = settings.venues
     if outcome.is_success:
-        outcome = visit(after, "collect_raw", [first, CRASH_DAY])
+        outcome = visit(after, "collect_raw", [first, CRASH_DAY], _assets_of([reference]))
+    if others and outcome.is_success:
+        begin = max(first, CRASH_DAY - timedelta(days=OTHERS_DAYS - 1))
+        outcome = visit(after, "collect_raw", [begin, CRASH_DAY], _assets_of(others))
     if outcome.is_success:
         outcome = visit(after, "build_day", [CRASH_DAY])
     return DemoResult(outcome, home.reports / CRASH_DAY.isoformat() / "report.html", home.snapshot, CRASH_DAY)
+
+
+def _assets_of(venues: Sequence[str]) -> list[AssetKey]:
+    return [AssetKey(["lake", f"{venue}_{dataset}"]) for venue in venues for dataset in EXCHANGES[venue]]
 
 
 def _only_as_of_now(settings: Settings) -> list[tuple[str, str]]:

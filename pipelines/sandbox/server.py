@@ -27,8 +27,8 @@ from pipelines.sandbox import wire as wires
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
-from pipelines.sandbox.wire_okx import OkxWire
 from pipelines.sandbox.wire_bybit import BybitWire
+from pipelines.sandbox.wire_okx import OkxWire
 from pipelines.sandbox.world import World
 
 LOOPBACK_HOSTS = ("127.0.0.1", "::1")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Venue -> module beside this one and class. A client is imported when it is used: ccxt takes a second.
 _CLIENTS: dict[str, tuple[str, str]] = {
     "binance": ("binance", "BinanceUsdm"),
+    "bybit": ("bybit", "Bybit"),
+    "okx": ("okx", "Okx"),
 }
 
 EXCHANGES: dict[str, tuple[str, ...]] = dict.fromkeys(
