@@ -41,8 +41,8 @@ OPEN_INTEREST_LIMIT = 200
 FUNDING_LIMIT = 200
 DEPTH_LIMIT = 1_000
 
-# A contract's interval may change, to one hour at the least. The pager counts in the longest, eight hours; its window must
-# hold no more hourly settlements than a page, with the record that stands on each edge: 24 * 8 + 1 <= 200.
+# A contract's interval may change, to one hour at the least. The pager counts in the longest, eight hours, and sees no
+# shorter hole; so its window must hold no more hourly settlements than a page, its edges included: 24 * 8 + 1 <= 200.
 LONGEST_FUNDING_HOURS = 8
 FUNDING_WINDOW_LIMIT = FUNDING_LIMIT // LONGEST_FUNDING_HOURS - 1
 

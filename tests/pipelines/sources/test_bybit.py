@@ -255,6 +255,14 @@ def test_hourly_settlements_are_all_there_though_a_page_keeps_its_newest_only(ho
     assert {s.query["limit"] for s in sandbox.requests if s.path == FUNDING} == {str(FUNDING_LIMIT)}
 
 
+def test_the_oldest_few_of_a_range_are_not_lost_behind_a_full_page(hourly: Sandbox, market: VenueMarket) -> None:
+    # 205 settlements: a page of the newest 200 would leave five out, fewer than the longest interval would show as a hole.
+    client, _, _ = _client(hourly, universe=("SOL",))
+    rows = _valid(client.funding_rates(date(2025, 10, 13), market.last_day), "funding_rates")
+    assert rows.height == FUNDING_LIMIT + 5
+    assert rows["occurred_at_utc"].min() == datetime(2025, 10, 13)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_hourly_settlements_are_all_there_with_small_windows(hourly: Sandbox, limit: int) -> None:
     client, _, _ = _client(hourly, universe=("SOL",), page_limits={"funding_rates": limit})
