@@ -206,7 +206,7 @@ class BybitWire:
         return _envelope({"category": listing.category, "list": page}, to_ms(now))
 
     def open_interest(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/open-interest`: newest first, bounds inclusive, longs plus shorts in base coins.
+        """`GET /v5/market/open-interest`: newest first, bounds inclusive; base coins, "the sum of both sides" and one side.
 
         References
         ----------
@@ -217,10 +217,14 @@ class BybitWire:
             # The venue has six intervals, the sandbox one.
             raise BybitError("params error: intervalTime invalid", now)
         window = _window(query, now, "startTime", "endTime", default=50, most=200)
-        series = self.market.open_interest(listing.asset)
+        series, profile = self.market.open_interest(listing.asset), self.market.profile(listing.asset)
         # The market counts each contract once.
         rows = [
-            {"openInterest": f"{2 * base:.8f}", "timestamp": str(at)}
+            {
+                "openInterest": f"{2 * base:.8f}",
+                "singleOpenInterest": _quantity(profile, base),
+                "timestamp": str(at),
+            }
             for at, base in zip(series.at_ms.tolist(), series.open_interest_base.tolist(), strict=True)
             if at <= to_ms(now) and listing.status == "Trading"
         ]

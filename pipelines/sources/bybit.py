@@ -160,6 +160,8 @@ class Bybit(VenueClient):
     def open_interest(self, day: date, last: date | None = None) -> Capture:
         """Return the hourly open interest of the UTC days `day` to `last`; longs plus shorts, and no figure in USD."""
 
+        # The venue's page: "the sum of both sides", in base coins for linear contracts. Its one-sided field is newer;
+        # whether every past hour has it is not known.
         def row(_: Contract, record: Any) -> dict[str, Any]:
             return {
                 "occurred_at_utc": instant(ms_of(of(record, "timestamp"))),

@@ -107,7 +107,8 @@ def test_funding_has_the_documented_shape(wire: BybitWire) -> None:
 def test_open_interest_has_the_documented_shape_and_counts_both_sides(wire: BybitWire, world: World) -> None:
     result = _ask(wire, "open-interest", **QUESTIONS["open-interest"])["result"]
     assert set(result) == {"symbol", "category", "list", "nextPageCursor"}
-    assert all(set(r) == {"openInterest", "timestamp"} for r in result["list"])
+    assert all(set(r) == {"openInterest", "singleOpenInterest", "timestamp"} for r in result["list"])
+    assert all(float(r["openInterest"]) == 2 * float(r["singleOpenInterest"]) for r in result["list"])
     assert all(_is_number_text(r["openInterest"]) and isinstance(r["timestamp"], str) for r in result["list"])
     series = VenueMarket(world, "bybit").open_interest("BTC")
     newest = int(np.searchsorted(series.at_ms, to_ms(NOW), side="right")) - 1
