@@ -78,6 +78,7 @@ class BinanceUsdm(VenueClient):
         "funding_rates": FUNDING_LIMIT,
         "open_interest": OPEN_INTEREST_LIMIT,
     }
+    memory = {"open_interest": OPEN_INTEREST_MEMORY}  # noqa: RUF012 - a constant of the class
 
     def probe(self) -> None:
         """Ask for nothing (`GET /fapi/v1/ping`)."""
@@ -135,9 +136,6 @@ class BinanceUsdm(VenueClient):
             lambda c: {"symbol": c.symbol, "limit": DEPTH_LIMIT},
             lambda v: WireBook(of(v, "bids"), of(v, "asks"), of(v, "T")),
         )
-
-    def _memory(self, dataset: str) -> timedelta | None:
-        return OPEN_INTEREST_MEMORY if dataset == "open_interest" else None
 
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a linear perpetual, quoted and settled in USDT, that trades now."""

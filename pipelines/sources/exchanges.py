@@ -5,6 +5,7 @@ Belongs here: the list. Does not: any venue's client (one file each beside this 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -34,3 +35,23 @@ def client_class(venue: str) -> type[VenueClient]:
     module, name = _CLIENTS[venue]
     found: type[VenueClient] = getattr(import_module(f"pipelines.sources.{module}"), name)
     return found
+
+
+def offers_table() -> str:
+    """Return what each venue offers as a Markdown table; ``docs/exchanges.md`` holds it."""
+    lines = [
+        "| venue | dataset | per request (funding: 8-hour intervals) | how far back | counted in |",
+        "|---|---|---|---|---|",
+    ]
+    for venue, datasets in EXCHANGES.items():
+        client = client_class(venue)
+        for dataset in datasets:
+            limit = client.limits.get(dataset)
+            memory = client.memory.get(dataset)
+            back = f"{memory / timedelta(days=1):.4g} days" if memory else "to the listing"
+            if dataset in ("instruments", "depth_bands"):
+                back = "as of now"
+            counted = "contracts, told or brought to base units" if client.counts_contracts else "base units"
+            shown = counted if dataset in ("candles", "open_interest", "depth_bands") else ""
+            lines.append(f"| {venue} | {dataset} | {f'{limit:,}' if limit else ''} | {back} | {shown} |")
+    return "\n".join(lines)

@@ -125,6 +125,7 @@ class Okx(VenueClient):
         "funding_rates": FUNDING_LIMIT,
         "open_interest": OPEN_INTEREST_LIMIT,
     }
+    memory = {"funding_rates": FUNDING_MEMORY, "open_interest": OPEN_INTEREST_MEMORY}  # noqa: RUF012 - a constant of the class
 
     def probe(self) -> None:
         """Ask for the venue's time (`GET /api/v5/public/time`)."""
@@ -227,9 +228,6 @@ class Okx(VenueClient):
             lambda c: {"instId": c.symbol, "sz": DEPTH_LIMIT},
             book,
         )
-
-    def _memory(self, dataset: str) -> timedelta | None:
-        return {"funding_rates": FUNDING_MEMORY, "open_interest": OPEN_INTEREST_MEMORY}.get(dataset)
 
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a linear perpetual, quoted and settled in USDT, that trades now.

@@ -135,6 +135,8 @@ class VenueClient(ABC):
     catalogue_payload: ClassVar[int] = -1
     # Records per page that the venue allows, by dataset.
     limits: ClassVar[Mapping[str, int]]
+    # How long the venue shows a dataset; one that is not here it never forgets.
+    memory: ClassVar[Mapping[str, timedelta]] = {}
     # True where the venue counts quantities in contracts.
     counts_contracts: ClassVar[bool] = False
     # Seconds of a ban that names no end.
@@ -201,15 +203,11 @@ class VenueClient(ABC):
         """
         if dataset == "depth_bands":
             return self._clock.now().date()
-        memory = self._memory(dataset)
+        memory = self.memory.get(dataset)
         if memory is None:
             return None
         oldest = self._clock.now() - memory + CLOCK_MARGIN
         return oldest.date() if oldest.time() == time() else oldest.date() + timedelta(days=1)
-
-    def _memory(self, dataset: str) -> timedelta | None:
-        """Return how long the venue shows a dataset, None where it forgets nothing."""
-        return None
 
     # -- captures -----------------------------------------------------------------------------------------------------
 
@@ -252,7 +250,7 @@ class VenueClient(ABC):
             Of `paging.Range`.
         """
         start, end = self._bounds(*days)
-        memory = self._memory(dataset)
+        memory = self.memory.get(dataset)
         oldest_ms = 0 if memory is None else to_ms(self._clock.now() - memory + CLOCK_MARGIN)
         first = self.first_offered_day(dataset)
         if first is not None and days[0] < first:
