@@ -16,7 +16,7 @@ from assets.report.sections import build_report
 from assets.report.shown import inert
 
 SHA = "ab" * 32
-VOID = {"meta", "link", "br", "img", "hr", "input", "col"}
+VOID = {"meta", "link", "br", "wbr", "img", "hr", "input", "col"}
 
 
 class Page(HTMLParser):
