@@ -49,17 +49,17 @@ def batches_of(
         pl.when(day.is_in(wanted)).then(day).otherwise(pl.lit(wanted[0])).fill_null(wanted[0]).alias("__day"),
     )
     strays = _strays(placed.filter(~pl.col("__asked")), table, clock)
+    # Judged once: the clock is part of every grain, so that no law looks over the border of two days.
+    good, refused = table.split(placed.filter("__asked").drop("__asked", "__day"), now=now)
+    refused = refused.join(placed.select("row_count", "__day"), on="row_count", how="left", validate="m:1")
+    refused = pl.concat([refused, strays.with_columns(pl.lit(wanted[0]).alias("__day"))]).sort("row_count")
     batches = []
     for one in wanted:
-        asked = placed.filter(pl.col("__asked") & (pl.col("__day") == one)).drop("__asked", "__day")
-        rows, rejected = table.split(asked, now=now)
-        if one == wanted[0] and strays.height:
-            rejected = pl.concat([rejected, strays]).sort("row_count")
         batches.append(
             RawBatch(
                 key=RawKey(dataset, venue, source, one),
-                rows=rows,
-                rejected=rejected,
+                rows=good if clock is None else good.filter(pl.col(clock).dt.date() == one),
+                rejected=refused.filter(pl.col("__day") == one).drop("__day"),
                 payloads=capture.payloads,
                 origin_note=capture.origin_note,
                 is_synthetic=is_synthetic,
