@@ -57,7 +57,7 @@ def _client(sandbox: Sandbox, now: datetime = NOW, faults: Faults | None = None,
     clock, lake = HandClock(now), PayloadLake()
     more = {"universe": ASSETS, "policy": RetryPolicy(attempts_count=4), **more}
     client = Bybit(
-        lake,  # type: ignore[arg-type]  # a double
+        lake,  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
         clock=clock,
         base_url=sandbox.base_url,
         is_synthetic=True,
@@ -338,7 +338,7 @@ def test_failures_told_with_http_200_pass(sandbox: Sandbox, market: VenueMarket,
     faults = _answered(KLINE, _at_first({"retCode": code, "retMsg": "busy"}))
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     _assert_candles(_valid(client.candles(date(2025, 10, 10)), "candles"), market, slice(480, 504), ("SOL",))
-    assert client._clock.slept == [waits]  # type: ignore[attr-defined]  # the test's clock
+    assert client._clock.slept == [waits]  # type: ignore[attr-defined]  # typed as a Clock; this one is the HandClock that _client made
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_a_ban_without_an_end_is_ten_minutes_and_nothing_is_asked_inside_it(sand
     client, sandbox, _ = _client(sandbox, faults=Faults((Fault("banned", retry_after_s=None),)))
     with pytest.raises(SourceOutage, match="600 s"):
         client.probe()
-    clock: HandClock = client._clock  # type: ignore[assignment]  # the test's clock
+    clock: HandClock = client._clock  # type: ignore[assignment]  # typed as a Clock; it is the HandClock that _client made
     clock.instant += timedelta(seconds=BAN_S - 1)
     with pytest.raises(SourceOutage, match="is not asked before") as caught:
         client.probe()
@@ -415,7 +415,7 @@ def test_the_catalogue_is_loaded_once_a_day(sandbox: Sandbox) -> None:
         client.instruments()
         client.depth_bands()
     assert [s.path for s in sandbox.requests].count(CATALOGUE) == 2
-    client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # the test's clock
+    client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # typed as a Clock; this one is the HandClock that _client made
     client.instruments()
     assert [s.path for s in sandbox.requests].count(CATALOGUE) == 4
 
@@ -562,7 +562,7 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: Bundle) -> None:
 
 
 def test_the_real_venue_is_asked_under_ccxts_rate_limit_for_linear_contracts_only() -> None:
-    client = Bybit(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # a double
+    client = Bybit(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
     assert exchange.options["fetchMarkets"]["types"] == ["linear"]

@@ -59,7 +59,7 @@ def _client(
     clock, lake = HandClock(now), PayloadLake()
     more = {"universe": ASSETS, "policy": RetryPolicy(attempts_count=4), **more}
     client = Okx(
-        lake,  # type: ignore[arg-type]  # a double or a wrong type, on purpose
+        lake,  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
         clock=clock,
         base_url=sandbox.base_url,
         is_synthetic=True,
@@ -424,7 +424,7 @@ def test_a_rate_limit_with_a_200_is_waited_out(sandbox: Sandbox) -> None:
     faults = _spoiled(FUNDING, lambda body: limited if next(answers, False) else body)
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     assert client.funding_rates(date(2025, 10, 10)).rows.height == 3
-    assert sum(client._clock.slept) > 0  # type: ignore[attr-defined]  # narrower in the type than in the test double
+    assert sum(client._clock.slept) > 0  # type: ignore[attr-defined]  # typed as a Clock; this one is the HandClock that _client made
 
 
 def test_a_torn_catalogue_is_not_an_empty_one(sandbox: Sandbox) -> None:
@@ -447,7 +447,7 @@ def test_the_catalogue_is_loaded_once_a_day(sandbox: Sandbox) -> None:
         client.instruments()
         client.depth_bands()
     assert [s.path for s in sandbox.requests].count(CATALOGUE) == 1
-    client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # narrower in the type than in the test double
+    client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # typed as a Clock; this one is the HandClock that _client made
     client.instruments()
     assert [s.path for s in sandbox.requests].count(CATALOGUE) == 2
 
@@ -467,7 +467,7 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: tuple[Okx, Sandbo
 
 
 def test_the_real_venue_is_asked_under_ccxts_rate_limit() -> None:
-    client = Okx(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # a double or a wrong type, on purpose
+    client = Okx(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
     assert exchange.implode_hostname(exchange.urls["api"]["rest"]) == Okx.origin
