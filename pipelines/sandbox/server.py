@@ -28,6 +28,7 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_bybit import BybitWire
+from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_okx import OkxWire
 from pipelines.sandbox.world import World
 
@@ -154,7 +155,7 @@ def build_app(sandbox: Sandbox) -> Starlette:
 
 def wires_of(world: World) -> list[Wire]:
     """Return the world as each venue shows it."""
-    return [BinanceWire(world), BybitWire(world), OkxWire(world)]
+    return [BinanceWire(world), BybitWire(world), OkxWire(world), HyperliquidWire(world)]
 
 
 def _respond(sandbox: Sandbox, wire: Wire, route: wires.Route, label: str, query: Mapping[str, Any]) -> Response:
@@ -162,13 +163,13 @@ def _respond(sandbox: Sandbox, wire: Wire, route: wires.Route, label: str, query
     if fault is not None and fault.kind in wire.refusals:
         status, refusal = wire.refusals[fault.kind]
         waits = fault.kind in ("rate_limited", "banned") and fault.retry_after_s is not None
-        return _json(refusal, status, {"Retry-After": str(fault.retry_after_s)} if waits else {})
+        return _refused(refusal, status, {"Retry-After": str(fault.retry_after_s)} if waits else {})
     if fault is not None and fault.kind in ("forbidden", "page_not_json"):
         return Response(HTML, 403 if fault.kind == "forbidden" else 200, media_type="text/html")
     try:
         body = route.answer(query, sandbox.now)
     except WireError as error:
-        return _json(error.body, error.status)
+        return _refused(error.body, error.status)
     rows = wire.rows(body)
     if rows is not None:
         kept = len(rows) if sandbox.faults.page_cap_count is None else sandbox.faults.page_cap_count
@@ -192,6 +193,13 @@ def _json_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _refused(body: Any, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an error answer; not every venue's errors are JSON."""
+    if isinstance(body, str):
+        return Response(body, status, headers=dict(headers or {}), media_type="text/plain")
+    return _json(body, status, headers)
 
 
 def _json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

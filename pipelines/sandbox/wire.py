@@ -15,11 +15,11 @@ HOUR_MS = 3_600_000
 
 
 class WireError(Exception):
-    """An error a venue answers with: the HTTP status and the error JSON."""
+    """An error a venue answers with: the HTTP status and the error JSON; a string is sent as plain text."""
 
-    def __init__(self, body: Mapping[str, Any], status: int = 400) -> None:
+    def __init__(self, body: Any, status: int = 400) -> None:
         super().__init__(str(body))
-        self.body = dict(body)
+        self.body = body
         self.status = status
 
 
@@ -55,7 +55,7 @@ class Wire(Protocol):
 
     venue: str
     weight_header: str
-    refusals: Mapping[str, tuple[int, Mapping[str, Any]]]
+    refusals: Mapping[str, tuple[int, Any]]
 
     def routes(self) -> list[Route]:
         """Return every route that the venue answers."""

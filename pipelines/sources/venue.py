@@ -133,6 +133,8 @@ class VenueClient(ABC):
     catalogue_path: ClassVar[str]
     # Which body of the catalogue's answers holds our contracts, where ccxt asks more than once.
     catalogue_payload: ClassVar[int] = -1
+    # How the venue is asked, for notes.
+    method: ClassVar[str] = "GET"
     # Records per page that the venue allows, by dataset.
     limits: ClassVar[Mapping[str, int]]
     # How long the venue shows a dataset; one that is not here it never forgets.
@@ -230,7 +232,7 @@ class VenueClient(ABC):
             }
             for c in contracts
         ]
-        return self._capture("instruments", rows, (sha,), f"GET {self.catalogue_path}")
+        return self._capture("instruments", rows, (sha,), f"{self.method} {self.catalogue_path}")
 
     def _series(
         self,
@@ -285,7 +287,7 @@ class VenueClient(ABC):
                 {**self._identity(contract), **row_of(contract, r.value), "payload_sha256": r.payload_sha256}
                 for r in records
             ]
-        return self._capture(dataset, rows, tuple(payloads), f"GET {request.path}")
+        return self._capture(dataset, rows, tuple(payloads), f"{self.method} {request.path}")
 
     def _candles(
         self, request: Request, days: tuple[date, date | None], entries: Callable[[Any], Sequence[Any]], **more: Any
@@ -349,7 +351,7 @@ class VenueClient(ABC):
                 }
                 for bps in BANDS_BPS
             ]
-        return self._capture("depth_bands", rows, tuple(payloads), "; ".join([f"GET {path}", *faults]))
+        return self._capture("depth_bands", rows, tuple(payloads), "; ".join([f"{self.method} {path}", *faults]))
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -387,12 +389,21 @@ class VenueClient(ABC):
             url = rehosted(f"{self.origin}{self.catalogue_path}", self._base_url)
             answer = transport.call(lambda: exchange.load_markets(True), url=url)
             if not answer.value:
-                raise SourceOutage("venue_error", f"{self.venue} lists no contract at all (GET {self.catalogue_path})")
-            listed = [_contract(m) for m in answer.value.values() if self._is_ours(m)]
+                raise SourceOutage(
+                    "venue_error", f"{self.venue} lists no contract at all ({self.method} {self.catalogue_path})"
+                )
+            listed = [self._contract(m) for m in answer.value.values() if self._is_ours(m)]
             rank = {asset: i for i, asset in enumerate(self._universe)}
             chosen = sorted((c for c in listed if c.asset in rank), key=lambda c: (rank[c.asset], c.symbol))
             self._catalogue = (today, chosen, answer.payloads[self.catalogue_payload])
         return self._catalogue[1], self._catalogue[2]
+
+    def _contract(self, market: Mapping[str, Any]) -> Contract:
+        return Contract(str(market["base"]), self._symbol(market), ms_of(market.get("created")), market)
+
+    def _symbol(self, market: Mapping[str, Any]) -> str:
+        """Return the name that the venue's requests know a contract by; not everywhere is it ccxt's id."""
+        return str(market["id"])
 
     def _bounds(self, day: date, last: date | None) -> tuple[int, int]:
         """Return the days as milliseconds [start, end), not beyond now."""
@@ -468,10 +479,6 @@ def must_be_about(records: list[Any], name: str, symbol: str) -> list[Any]:
     if any(isinstance(v, dict) and v.get(name, symbol) != symbol for v in records):
         raise WrongShape("holds a record about another symbol")
     return records
-
-
-def _contract(market: Mapping[str, Any]) -> Contract:
-    return Contract(str(market["base"]), str(market["id"]), ms_of(market.get("created")), market)
 
 
 def _rehosted_all(urls: Any, base_url: str) -> Any:
