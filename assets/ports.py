@@ -87,7 +87,15 @@ class Generation:
     origin_note: str = ""
 
 
-class RawLake(Protocol):
+class PayloadKeeper(Protocol):
+    """What keeps the bytes of answers; all that a source's client needs of the lake."""
+
+    def save_payload(self, body: bytes, request: str) -> str:
+        """Keep the bytes of an answer (content-addressed) and return their SHA-256."""
+        ...
+
+
+class RawLake(PayloadKeeper, Protocol):
     """The raw lake as assets see it: append-only, content-addressed."""
 
     def commit(self, batches: Iterable[RawBatch]) -> list[Generation]:
@@ -96,10 +104,6 @@ class RawLake(Protocol):
 
     def record_outage(self, key: RawKey, code: str, note: str) -> Generation:
         """Record that a key could not be fetched, with an outage code; keeps earlier generations current."""
-        ...
-
-    def save_payload(self, body: bytes, request: str) -> str:
-        """Keep the bytes of an answer (content-addressed) and return their SHA-256."""
         ...
 
     def current(self, as_of: datetime | None = None) -> Sequence[Generation]:
@@ -132,7 +136,7 @@ class SourceOutage(Exception):
 
 
 class ExchangeSource(Protocol):
-    """A venue's client: one method per raw dataset; each raises `SourceOutage` and nothing else for the venue's faults."""
+    """A venue's client; it raises `SourceOutage` and nothing else for the venue's faults."""
 
     venue: str
     source: str
@@ -146,24 +150,8 @@ class ExchangeSource(Protocol):
         """Return the earliest day that the venue still tells of, None where it remembers all."""
         ...
 
-    def instruments(self) -> Capture:
-        """Return the contracts listed now (a snapshot)."""
-        ...
-
-    def candles(self, day: date, last: date | None = None) -> Capture:
-        """Return the hourly trade candles that start on a UTC day, or on the days up to and with `last`."""
-        ...
-
-    def funding_rates(self, day: date, last: date | None = None) -> Capture:
-        """Return the settlements of a UTC day, or of the days up to and with `last`."""
-        ...
-
-    def open_interest(self, day: date, last: date | None = None) -> Capture:
-        """Return the hourly open interest of a UTC day, or of the days up to and with `last`."""
-        ...
-
-    def depth_bands(self) -> Capture:
-        """Return the book as it is now, summed into bands."""
+    def fetch(self, dataset: str, day: date, last: date | None = None) -> Capture:
+        """Return a raw dataset of a UTC day, or of the days up to and with `last`; what exists as of now, as it is now."""
         ...
 
 

@@ -24,7 +24,7 @@ from dagster import (
 
 from assets.lake.transform import batches_of
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
-from assets.ports import Capture, Clock, ExchangeSource, RawKey, RawLake, SourceOutage, Warehouse
+from assets.ports import Clock, ExchangeSource, RawKey, RawLake, SourceOutage, Warehouse
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 
 OWNERS = ["team:data"]
@@ -87,7 +87,7 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
         if forgotten:
             _note_outage(context, lake, client, dataset, forgotten, _FORGOTTEN)
         try:
-            capture = _fetch(client, dataset, offered) if offered else None
+            capture = client.fetch(dataset, offered[0], offered[-1]) if offered else None
         except SourceOutage as outage:
             _note_outage(context, lake, client, dataset, offered, outage)
             return MaterializeResult(metadata={"status": outage.code, "reason": str(outage), "rows": 0})
@@ -131,19 +131,6 @@ def _note_outage(
     context.log.warning(f"{client.venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
     for day in days:
         lake.record_outage(RawKey(dataset, client.venue, client.source, day), outage.code, str(outage))
-
-
-def _fetch(client: ExchangeSource, dataset: str, days: Sequence[date]) -> Capture:
-    if dataset == "instruments":
-        return client.instruments()
-    if dataset == "depth_bands":
-        return client.depth_bands()
-    fetch = {
-        "candles": client.candles,
-        "funding_rates": client.funding_rates,
-        "open_interest": client.open_interest,
-    }[dataset]
-    return fetch(days[0], days[-1])
 
 
 def build_import_specs(mappings: Mapping[str, Iterable[str]]) -> list[AssetSpec]:

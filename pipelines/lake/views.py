@@ -37,7 +37,10 @@ _SQL_TYPES: dict[pl.DataType, str] = {
 # What a column was in files of an older schema_version: (dataset, schema_version, column) -> SQL over that file's columns.
 # A column that is not named here has kept its name and meaning. A version without any entry but below the table's own is
 # read as it stands, so a raised `Table.schema_version` must come with its entries.
-_COLUMN_OF_VERSION: dict[tuple[str, int, str], str] = {}
+_COLUMN_OF_VERSION: dict[tuple[str, int, str], str] = {
+    # Version 1 knew linear contracts only.
+    ("instruments", 1, "contract_size_usd"): "cast(null as double)",
+}
 
 _LINEAGE = ("source", "capture_date_utc", "ingested_at_utc", "is_synthetic")
 _HASH_THREADS = 4

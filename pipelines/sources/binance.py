@@ -14,15 +14,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from assets.ports import Capture
-from pipelines.sources.venue import (
-    HOUR_MS,
-    Contract,
-    Request,
-    VenueClient,
-    WireBook,
-    must_be_about,
-    records_of,
-)
+from pipelines.sources.records import Contract, Request, WireBook, must_be_about, records_of
+from pipelines.sources.venue import VenueClient
 from pipelines.sources.wire_values import figure, instant, ms_of, of
 
 KLINES_LIMIT = 1_500
@@ -90,23 +83,8 @@ class BinanceUsdm(VenueClient):
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps."""
-
-        def row(_: Contract, record: Any) -> dict[str, Any]:
-            return {
-                "occurred_at_utc": instant(ms_of(of(record, "fundingTime"))),
-                "funding_rate_frac": figure(of(record, "fundingRate")),
-            }
-
-        # Eight hours is the longest interval; some contracts settle every four or every hour, with no field that says so.
-        return self._series(
-            "funding_rates",
-            _FUNDING,
-            (day, last),
-            row,
-            spacing_ms=8 * HOUR_MS,
-            slack_ms=60_000,
-            is_regular=False,
-        )
+        # Eight hours is the longest interval; some contracts settle every four or every hour.
+        return self._funding_rates(_FUNDING, (day, last), lambda v: of(v, "fundingRate"), longest_hours=8)
 
     def open_interest(self, day: date, last: date | None = None) -> Capture:
         """Return the hourly open interest of the UTC days `day` to `last`; each contract is counted once.

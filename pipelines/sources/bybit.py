@@ -23,17 +23,9 @@ from datetime import date
 from typing import Any
 
 from assets.ports import Capture
+from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.transport import Transport
-from pipelines.sources.venue import (
-    HOUR_MS,
-    Contract,
-    Request,
-    VenueClient,
-    WireBook,
-    WrongShape,
-    must_be_about,
-    records_of,
-)
+from pipelines.sources.venue import VenueClient
 from pipelines.sources.wire_values import figure, instant, ms_of, of
 
 KLINES_LIMIT = 1_000
@@ -139,22 +131,9 @@ class Bybit(VenueClient):
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps."""
-
-        def row(_: Contract, record: Any) -> dict[str, Any]:
-            return {
-                "occurred_at_utc": instant(ms_of(of(record, "fundingRateTimestamp"))),
-                "funding_rate_frac": figure(of(record, "fundingRate")),
-            }
-
         # The catalogue tells an interval, but only today's: the past may have been denser.
-        return self._series(
-            "funding_rates",
-            _FUNDING,
-            (day, last),
-            row,
-            spacing_ms=LONGEST_FUNDING_HOURS * HOUR_MS,
-            slack_ms=60_000,
-            is_regular=False,
+        return self._funding_rates(
+            _FUNDING, (day, last), lambda v: of(v, "fundingRate"), longest_hours=LONGEST_FUNDING_HOURS
         )
 
     def open_interest(self, day: date, last: date | None = None) -> Capture:

@@ -17,11 +17,18 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "binance": ("binance", "BinanceUsdm"),
     "bybit": ("bybit", "Bybit"),
     "okx": ("okx", "Okx"),
+    "hyperliquid": ("hyperliquid", "Hyperliquid"),
 }
 
-EXCHANGES: dict[str, tuple[str, ...]] = dict.fromkeys(
-    _CLIENTS, ("instruments", "candles", "funding_rates", "open_interest", "depth_bands")
-)
+_SERIES = ("candles", "funding_rates", "open_interest")
+
+# Venue -> the raw datasets that its client has a method for.
+EXCHANGES: dict[str, tuple[str, ...]] = {
+    "binance": ("instruments", *_SERIES, "depth_bands"),
+    "bybit": ("instruments", *_SERIES, "depth_bands"),
+    "okx": ("instruments", *_SERIES, "depth_bands"),
+    "hyperliquid": ("instruments", *_SERIES, "depth_bands"),
+}
 
 
 def client_class(venue: str) -> type[VenueClient]:

@@ -20,16 +20,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from assets.ports import Capture, SourceOutage
-from pipelines.sources.venue import (
-    HOUR_MS,
-    Contract,
-    Request,
-    VenueClient,
-    WireBook,
-    WrongShape,
-    must_be_about,
-    records_of,
-)
+from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
+from pipelines.sources.venue import VenueClient
 from pipelines.sources.wire_values import figure, instant, ms_of, of, to_ms
 
 # ccxt's one method for every question that needs no account.
@@ -92,6 +84,7 @@ class Hyperliquid(VenueClient):
     catalogue_path = _CONTEXTS_PATH
     method = "POST"
     limits = {"candles": CANDLES_LIMIT, "funding_rates": FUNDING_LIMIT}  # noqa: RUF012 - a constant of the class
+    memory = {"candles": CANDLES_MEMORY}  # noqa: RUF012 - a constant of the class
 
     def probe(self) -> None:
         """Ask for the exchange's status (`exchangeStatus`, of the least weight)."""
@@ -113,17 +106,7 @@ class Hyperliquid(VenueClient):
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps; one each hour."""
-
-        def row(_: Contract, record: Any) -> dict[str, Any]:
-            return {
-                "occurred_at_utc": instant(ms_of(of(record, "time"))),
-                "funding_rate_frac": figure(of(record, "fundingRate")),
-            }
-
-        # Stamped some milliseconds after the hour: not on a grid that would say when the next one is due.
-        return self._series(
-            "funding_rates", _FUNDING, (day, last), row, spacing_ms=HOUR_MS, slack_ms=60_000, is_regular=False
-        )
+        return self._funding_rates(_FUNDING, (day, last), lambda v: of(v, "fundingRate"), longest_hours=1)
 
     def open_interest(self, day: date, last: date | None = None) -> Capture:
         """Return open interest as it is now, one row per contract; `day` to `last` must include today, or be to come.
@@ -184,9 +167,6 @@ class Hyperliquid(VenueClient):
             raise SourceOutage(
                 "not_offered", f"{self.venue} shows open_interest as of now only: {day} is before {first}"
             )
-
-    def _memory(self, dataset: str) -> timedelta | None:
-        return CANDLES_MEMORY if dataset == "candles" else None
 
     def _symbol(self, market: Mapping[str, Any]) -> str:
         """Return the coin's name: ccxt's id is the place in the catalogue, which no question for market data takes."""

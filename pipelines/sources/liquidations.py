@@ -34,10 +34,10 @@ _ORDER_SIDE: dict[str, str] = {"long": "sell", "short": "buy"}
 
 @dataclass(frozen=True)
 class ContractTerms:
-    """What one contract is worth: `contract_size` in base units (linear) or in quote units (inverse)."""
+    """What one contract is worth: `contract_size` in base units (``linear``) or in quote units (``inverse``)."""
 
     asset: str
-    contract_kind: Literal["linear", "inverse"]
+    contract_kind: str
     contract_size: float
 
 
@@ -71,7 +71,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class _Names:
+class FieldNames:
     """The venue's names of the fields of a record."""
 
     side: str
@@ -81,7 +81,7 @@ class _Names:
 
 
 @dataclass(frozen=True)
-class _Wire:
+class WireLiquidation:
     """A record of a message: the venue's words undone, its figures as they came. `names` are its fields, for a refusal."""
 
     symbol: Any
@@ -89,7 +89,7 @@ class _Wire:
     position_side: PositionSide | None
     quantity: Any
     price: Any
-    names: _Names
+    names: FieldNames
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Stream:
     venue: str
     quantity_unit: Literal["base", "contracts"]
     order_price_kind: str
-    records: Callable[[Any], Iterator[_Wire]]
+    records: Callable[[Any], Iterator[WireLiquidation]]
 
 
 def parse(stream: str, message: Any, terms: Mapping[str, ContractTerms]) -> list[Liquidation | Refused]:
@@ -115,10 +115,26 @@ def parse(stream: str, message: Any, terms: Mapping[str, ContractTerms]) -> list
         By the venue's symbol.
     """
     found = STREAMS[stream]
-    return [_liquidation(found, wire, terms) for wire in found.records(message)]
+    return [read(found, wire, terms) for wire in found.records(message)]
 
 
-def _liquidation(stream: Stream, wire: _Wire, terms: Mapping[str, ContractTerms]) -> Liquidation | Refused:
+def row_of(entry: Liquidation | Refused) -> dict[str, Any]:
+    """Return an entry as columns of the raw table, beside its identity; of a refused one all are missing, which is refused."""
+    if isinstance(entry, Refused):
+        return {}
+    return {
+        "occurred_at_utc": entry.occurred_at_utc,
+        "position_side": entry.position_side,
+        "order_price_quote": entry.order_price_quote,
+        "order_price_kind": entry.order_price_kind,
+        "quantity_contracts": entry.quantity_contracts,
+        "quantity_base": entry.quantity_base,
+        "notional_usd": entry.notional_usd,
+    }
+
+
+def read(stream: Stream, wire: WireLiquidation, terms: Mapping[str, ContractTerms]) -> Liquidation | Refused:
+    """Return what one record tells, in base and in quote, or why it is no liquidation (parameters of `parse`)."""
     symbol, side = wire.symbol, wire.position_side
     if not isinstance(symbol, str) or not symbol:
         return Refused("missing", "symbol")
@@ -184,35 +200,35 @@ def _listed(value: Any) -> Iterator[Any]:
     yield from value if isinstance(value, list) else ()
 
 
-_BINANCE = _Names("S", "z", "ap", "T")
+_BINANCE = FieldNames("S", "z", "ap", "T")
 
 
-def _binance(message: Any) -> Iterator[_Wire]:
+def _binance(message: Any) -> Iterator[WireLiquidation]:
     # A combined stream wraps the event. `q` and `p` are the order's; what was filled, and at which mean, are `z` and `ap`.
     event = of(message, "data") if of(message, "stream") is not None else message
     if of(event, "e") == "forceOrder":
         order = of(event, "o")
-        yield _Wire(
+        yield WireLiquidation(
             of(order, "s"), of(order, "T"), _closed_by(of(order, "S")), of(order, "z"), of(order, "ap"), _BINANCE
         )
 
 
-_BYBIT = _Names("S", "v", "p", "T")
+_BYBIT = FieldNames("S", "v", "p", "T")
 
 
-def _bybit(message: Any) -> Iterator[_Wire]:
+def _bybit(message: Any) -> Iterator[WireLiquidation]:
     topic = of(message, "topic")
     if isinstance(topic, str) and topic.startswith("allLiquidation."):
         for record in _listed(of(message, "data")):
             side = of(record, "S")
             position = _BYBIT_POSITION.get(side) if isinstance(side, str) else None
-            yield _Wire(of(record, "s"), of(record, "T"), position, of(record, "v"), of(record, "p"), _BYBIT)
+            yield WireLiquidation(of(record, "s"), of(record, "T"), position, of(record, "v"), of(record, "p"), _BYBIT)
 
 
-_OKX = _Names("posSide", "sz", "bkPx", "ts")
+_OKX = FieldNames("posSide", "sz", "bkPx", "ts")
 
 
-def _okx(message: Any) -> Iterator[_Wire]:
+def _okx(message: Any) -> Iterator[WireLiquidation]:
     # The channel and the REST list share a shape; the channel alone has an `arg`.
     channel = of(of(message, "arg"), "channel")
     if channel not in (None, "liquidation-orders"):
@@ -223,22 +239,22 @@ def _okx(message: Any) -> Iterator[_Wire]:
             # In net mode `posSide` says nothing; elsewhere the two must agree.
             if of(record, "posSide") not in ("net", "", position):
                 position = None
-            yield _Wire(
+            yield WireLiquidation(
                 of(instrument, "instId"), of(record, "ts"), position, of(record, "sz"), of(record, "bkPx"), _OKX
             )
 
 
-_HTX = _Names("direction", "amount", "price", "created_at")
+_HTX = FieldNames("direction", "amount", "price", "created_at")
 
 
-def _htx(message: Any) -> Iterator[_Wire]:
+def _htx(message: Any) -> Iterator[WireLiquidation]:
     # `amount` is in coin and `volume` in contracts; the price is that of bankruptcy.
     topic = of(message, "topic")
     if isinstance(topic, str) and topic.endswith(".liquidation_orders"):
         for record in _listed(of(message, "data")):
             # One-way mode knows no opening and closing: its offset is `both`.
             position = _closed_by(of(record, "direction")) if of(record, "offset") in ("close", "both") else None
-            yield _Wire(
+            yield WireLiquidation(
                 of(record, "contract_code"),
                 of(record, "created_at"),
                 position,

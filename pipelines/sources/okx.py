@@ -18,18 +18,9 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-import polars as pl
-
 from assets.ports import Capture
-from pipelines.sources.venue import (
-    HOUR_MS,
-    Contract,
-    Request,
-    VenueClient,
-    WireBook,
-    must_be_about,
-    records_of,
-)
+from pipelines.sources.records import Contract, Request, WireBook, must_be_about, records_of
+from pipelines.sources.venue import VenueClient
 from pipelines.sources.wire_values import figure, instant, ms_of, of
 
 # The pages say 300 today and said 100 before; 100 is right with both.
@@ -73,6 +64,12 @@ def _funding_query(contract: Contract, since: int, until: int, limit: int) -> Ma
 
 def _records(value: Any, contract: Contract) -> list[Any]:
     return must_be_about(records_of(value, "data"), "instId", contract.symbol)
+
+
+def _paid(record: Any) -> Any:
+    """Return the rate that was paid; `fundingRate` is the one that was announced before."""
+    paid = of(record, "realizedRate")
+    return of(record, "fundingRate") if paid in (None, "") else paid
 
 
 def _first_ms(record: Any) -> int | None:
@@ -143,27 +140,16 @@ class Okx(VenueClient):
         if day >= border:
             return self._candles_at(_RECENT_CANDLES, day, last)
         old = self._candles_at(_HISTORY_CANDLES, day, border - timedelta(days=1))
-        new = self._candles_at(_RECENT_CANDLES, border, last)
-        rows = pl.concat([old.rows, new.rows]).with_columns(row_count=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
-        payloads = tuple(dict.fromkeys(old.payloads + new.payloads))
-        return Capture(rows, payloads, f"{old.origin_note}; {new.origin_note}")
+        return self._joined(old, self._candles_at(_RECENT_CANDLES, border, last))
 
     def _candles_at(self, request: Request, day: date, last: date) -> Capture:
-        def row(_: Contract, record: Any) -> dict[str, Any]:
-            begins = instant(request.clock(record))
-            return {
-                "price_kind": "trade",
-                "interval_start_utc": begins,
-                "interval_end_utc": begins + timedelta(hours=1) if begins else None,
-                "open_quote": figure(_entry(record, 1)),
-                "high_quote": figure(_entry(record, 2)),
-                "low_quote": figure(_entry(record, 3)),
-                "close_quote": figure(_entry(record, 4)),
-                # Entry 5 counts contracts, 6 base units, 7 quote units.
-                "volume_base": figure(_entry(record, 6)),
-            }
-
-        return self._series("candles", request, (day, last), row)
+        # Entry 5 counts contracts, 6 base units, 7 quote units.
+        return self._candles(
+            request,
+            (day, last),
+            lambda v: [*v[1:5], _entry(v, 6)] if isinstance(v, list) else (),
+            is_volume_in_base=True,
+        )
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps.
@@ -173,23 +159,8 @@ class Okx(VenueClient):
         SourceOutage
             ``not_offered`` where `day` is before `first_offered_day`.
         """
-
-        def row(_: Contract, record: Any) -> dict[str, Any]:
-            # What was paid; `fundingRate` is the rate that was announced before.
-            paid = of(record, "realizedRate")
-            rate = of(record, "fundingRate") if paid in (None, "") else paid
-            return {"occurred_at_utc": instant(_FUNDING.clock(record)), "funding_rate_frac": figure(rate)}
-
         # Eight hours is the longest interval; the venue shortens it to six, four, two or one where a market moves.
-        return self._series(
-            "funding_rates",
-            _FUNDING,
-            (day, last),
-            row,
-            spacing_ms=FUNDING_HOURS * HOUR_MS,
-            slack_ms=60_000,
-            is_regular=False,
-        )
+        return self._funding_rates(_FUNDING, (day, last), _paid, longest_hours=FUNDING_HOURS)
 
     def open_interest(self, day: date, last: date | None = None) -> Capture:
         """Return the hourly open interest of the UTC days `day` to `last`; each contract is counted once.

@@ -105,6 +105,60 @@ def fetch_range(fetch_page: FetchPage[T], wanted: Range, clock: Callable[[T], in
     return pager.records()
 
 
+def fetch_events(
+    fetch_page: FetchPage[T], wanted: Range, clock: Callable[[T], int | None], *, newest_first: bool
+) -> list[T]:
+    """Fetch every event of a range: records that come when they come, so that no distance between two shows a hole.
+
+    The walk goes on from the end of what a page showed, its last instant included, until the server has nothing more: a
+    page that is shorter than its limit ends nothing.
+
+    Parameters
+    ----------
+    fetch_page, clock
+        As for `fetch_range`.
+    wanted : Range
+        Of it the bounds and the limit are used.
+    newest_first : bool
+        True where a page that cannot hold its window shows the newest records of it; else it must show the oldest.
+
+    Returns
+    -------
+    list
+        In time order, each content once; records without a time last.
+
+    Raises
+    ------
+    PagingFault
+        ``no_progress`` where a whole page is of one instant: what else happened in it cannot be asked for.
+    """
+    since, until = wanted.start_ms, wanted.end_ms
+    seen: dict[str, T] = {}
+    empty_count = 0
+    while since < until and empty_count < EMPTY_ANSWERS_COUNT:
+        page = fetch_page(since, until, wanted.limit)
+        seen.update((repr(record), record) for record in page)
+        times = [at for at in map(clock, page) if at is not None and since <= at < until]
+        if not times:
+            empty_count += 1
+            continue
+        empty_count = 0
+        edge = min(times) if newest_first else max(times)
+        # The edge's instant is asked for again: the page may have ended inside it. A page of nothing else has all of it
+        # where it had room for more.
+        is_stuck = edge == (until - 1 if newest_first else since)
+        if is_stuck and len(page) >= wanted.limit:
+            raise PagingFault(
+                "no_progress", f"{len(page)} records at {edge} fill a page: others may be hidden behind it"
+            )
+        if newest_first:
+            until = edge if is_stuck else edge + 1
+        else:
+            since = edge + 1 if is_stuck else edge
+    inside = [r for r in seen.values() if (at := clock(r)) is None or wanted.start_ms <= at < wanted.end_ms]
+    return sorted(inside, key=lambda r: (clock(r) is None, clock(r) or 0, repr(r)))
+
+
 class _Pager(Generic[T]):
     """One run of `fetch_range`: what has been seen so far, and the requests left."""
 

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from assets.ports import Clock, RawLake, SourceOutage
+from assets.ports import Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import redacted
 from pipelines.sources.wire_values import of
 
@@ -152,7 +152,7 @@ class Transport:
     ----------
     exchange : ccxt.Exchange
         A synchronous exchange; its session gets a hook, its JSON parser refuses torn bodies. Its own retries must be off.
-    lake : RawLake
+    lake : PayloadKeeper
         Keeps every body.
     clock : Clock
         Ours; only blocks are measured with it.
@@ -171,7 +171,7 @@ class Transport:
     def __init__(
         self,
         exchange: Any,
-        lake: RawLake,
+        lake: PayloadKeeper,
         *,
         clock: Clock,
         venue: str,

@@ -15,87 +15,28 @@ import math
 import time as wall
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
 
 import polars as pl
 
-from assets.ports import Capture, Clock, RawLake, SourceOutage
+from assets.ports import Capture, Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import checked_base_url, rehosted
 from pipelines.sources.depth import BANDS_BPS, BookFault, bands_of
-from pipelines.sources.paging import PagingFault, Range, fetch_range
+from pipelines.sources.liquidations import STREAMS, ContractTerms, read, row_of
+from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
+from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape
 from pipelines.sources.transport import LEAST_BAN_S, Answer, Gate, RetryPolicy, Transport
-from pipelines.sources.wire_values import figure, instant, ms_of, of, to_ms
+from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
 from quality.schemas.raw import RAW_TABLES
 
 HOUR_MS = 3_600_000
 
+# What a venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
+AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds"})
+
 # Our clock may be behind the venue's: what it is about to forget is not asked for.
 CLOCK_MARGIN = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Contract:
-    """A listed contract of the universe: our asset, the venue's symbol, when it was listed (ms), its catalogue entry."""
-
-    asset: str
-    symbol: str
-    listed_ms: int | None
-    market: Mapping[str, Any]
-
-    @property
-    def size_base(self) -> float | None:
-        """Base units of one contract, None where the catalogue tells no number."""
-        return figure(self.market["contractSize"])
-
-
-class WrongShape(Exception):
-    """An answer that is not what its documentation shows; the message completes the sentence "the answer ..."."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One kind of request of a venue.
-
-    Parameters
-    ----------
-    endpoint : str
-        ccxt's method for it.
-    path : str
-        The venue's own path, for blocks, messages and the capture's note.
-    query : callable
-        ``query(contract, since_ms, until_ms, limit)``: what is sent for records with ``since_ms <= clock < until_ms``.
-    records : callable
-        ``records(value, contract)``: the list of records in a decoded answer; `WrongShape` where there is none, or where they
-        are another contract's.
-    clock : callable
-        A record's time in milliseconds, None where it cannot be read.
-    """
-
-    endpoint: str
-    path: str
-    query: Callable[[Contract, int, int, int], Mapping[str, Any]]
-    records: Callable[[Any, Contract], list[Any]]
-    clock: Callable[[Any], int | None]
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record of a page and the payload it came from."""
-
-    value: Any
-    # Not in the repr: the pager tells records without a time apart by it, and the same one may stand on two pages.
-    payload_sha256: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class WireBook:
-    """A book as an answer gives it: the lists of levels (price first, quantity second) and the venue's clock."""
-
-    bids: Any
-    asks: Any
-    ms: Any
 
 
 class VenueClient(ABC):
@@ -103,7 +44,7 @@ class VenueClient(ABC):
 
     Parameters
     ----------
-    lake : RawLake
+    lake : PayloadKeeper
         Keeps the bodies of all answers.
     clock : Clock
         Ours: nothing after it is asked for.
@@ -146,7 +87,7 @@ class VenueClient(ABC):
 
     def __init__(
         self,
-        lake: RawLake,
+        lake: PayloadKeeper,
         *,
         clock: Clock,
         universe: Sequence[str],
@@ -182,28 +123,25 @@ class VenueClient(ABC):
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a contract that we follow."""
 
-    @abstractmethod
-    def candles(self, day: date, last: date | None = None) -> Capture:
-        """Return the hourly trade candles that start on the UTC days `day` to `last`, the running hour as it is now."""
+    # -- what is asked of it ------------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def funding_rates(self, day: date, last: date | None = None) -> Capture:
-        """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps."""
+    def fetch(self, dataset: str, day: date, last: date | None = None) -> Capture:
+        """Return a dataset of the UTC days `day` to `last`; the method of the dataset's name says what it holds.
 
-    @abstractmethod
-    def open_interest(self, day: date, last: date | None = None) -> Capture:
-        """Return the hourly open interest of the UTC days `day` to `last`."""
-
-    @abstractmethod
-    def depth_bands(self) -> Capture:
-        """Return the book of every contract as it is now, summed into bands; one request each."""
+        Parameters
+        ----------
+        dataset : str
+            One that ``exchanges.EXCHANGES`` names for the venue. One of `AS_OF_NOW` is returned as it is now.
+        """
+        ask: Callable[..., Capture] = getattr(self, dataset)
+        return ask() if dataset in AS_OF_NOW else ask(day, last)
 
     def first_offered_day(self, dataset: str) -> date | None:
         """Return the first UTC day that the venue still shows whole, or None where it forgets nothing.
 
         A caller with a longer range splits it here and records the days before as ``not_offered``.
         """
-        if dataset == "depth_bands":
+        if dataset in AS_OF_NOW:
             return self._clock.now().date()
         memory = self.memory.get(dataset)
         if memory is None:
@@ -223,8 +161,9 @@ class VenueClient(ABC):
                 "asset": c.asset,
                 "quote_asset": c.market["quote"],
                 "settle_asset": c.market["settle"],
-                "contract_kind": "linear" if c.market["linear"] else "inverse",
+                "contract_kind": c.kind,
                 "contract_size_base": c.size_base,
+                "contract_size_usd": c.size_usd,
                 "price_tick_quote": figure(c.market["precision"]["price"]),
                 "quantity_step_base": self._in_base(c, figure(c.market["precision"]["amount"])),
                 "listed_at_utc": instant(c.listed_ms),
@@ -239,7 +178,7 @@ class VenueClient(ABC):
         dataset: str,
         request: Request,
         days: tuple[date, date | None],
-        row_of: Callable[[Contract, Any], Mapping[str, Any]],
+        row: Callable[[Contract, Any], Mapping[str, Any]],
         *,
         spacing_ms: int = HOUR_MS,
         **more: Any,
@@ -252,66 +191,150 @@ class VenueClient(ABC):
             Of `paging.Range`.
         """
         start, end = self._bounds(*days)
-        memory = self.memory.get(dataset)
-        oldest_ms = 0 if memory is None else to_ms(self._clock.now() - memory + CLOCK_MARGIN)
-        first = self.first_offered_day(dataset)
-        if first is not None and days[0] < first:
-            raise SourceOutage(
-                "not_offered",
-                f"{self.venue} shows {dataset} since {first}, the first day it still shows whole: {days[0]} is before",
-            )
+        oldest_ms = self._oldest_ms(dataset, days[0])
         rows: list[dict[str, Any]] = []
         payloads: list[str] = []
         for contract in self._contracts()[0]:
+            page = self._pages(request, contract, payloads, oldest_ms)
             wanted = self._range(dataset, start, end, contract, spacing_ms, **more)
-
-            def page(since: int, until: int, limit: int, contract: Contract = contract) -> list[Record]:
-                since = max(since, oldest_ms)
-                if since >= until:
-                    return []
-                answer = self._ask(request.endpoint, request.path, request.query(contract, since, until, limit))
-                payloads.extend(answer.payloads)
-                try:
-                    records = request.records(answer.value, contract)
-                except WrongShape as shape:
-                    where = f"{self.venue} {request.path} {contract.symbol}"
-                    raise SourceOutage("venue_error", f"{where}: the answer {shape}") from None
-                return [Record(v, answer.payload_sha256) for v in records]
-
             try:
                 records = fetch_range(page, wanted, lambda r: request.clock(r.value))
             except PagingFault as fault:
-                where = f"{self.venue} {request.path} {contract.symbol}"
-                raise SourceOutage("venue_error", f"{where}: {fault}") from fault
+                raise self._beside(request, contract, str(fault)) from fault
             rows += [
-                {**self._identity(contract), **row_of(contract, r.value), "payload_sha256": r.payload_sha256}
+                {**self._identity(contract), **row(contract, r.value), "payload_sha256": r.payload_sha256}
                 for r in records
             ]
         return self._capture(dataset, rows, tuple(payloads), f"{self.method} {request.path}")
 
-    def _candles(
-        self, request: Request, days: tuple[date, date | None], entries: Callable[[Any], Sequence[Any]], **more: Any
+    def _liquidations(
+        self, stream: str, request: Request, days: tuple[date, date | None], *, newest_first: bool
     ) -> Capture:
-        """Return a series of hourly trade candles.
+        """Return the liquidations that the venue lists, per contract, as ``liquidations.STREAMS[stream]`` reads them.
+
+        Parameters
+        ----------
+        stream : str
+            Whose records `request.records` returns (``WireLiquidation``).
+        newest_first : bool
+            Which end of its window a page shows where it is too small for all.
+        """
+        start, end = self._bounds(*days)
+        oldest_ms = self._oldest_ms("liquidations", days[0])
+        rows: list[dict[str, Any]] = []
+        payloads: list[str] = []
+        for contract in self._contracts()[0]:
+            page = self._pages(request, contract, payloads, oldest_ms)
+            window = Range(start, end, HOUR_MS, self._limits["liquidations"])
+            try:
+                records = fetch_events(page, window, lambda r: request.clock(r.value), newest_first=newest_first)
+            except PagingFault as fault:
+                raise self._beside(request, contract, str(fault)) from fault
+            size = contract.size_base or contract.size_usd
+            terms = {contract.symbol: ContractTerms(contract.asset, contract.kind, size)} if size else {}
+            rows += [
+                {
+                    **self._identity(contract),
+                    **row_of(read(STREAMS[stream], r.value, terms)),
+                    "payload_sha256": r.payload_sha256,
+                }
+                for r in records
+            ]
+        return self._capture("liquidations", rows, tuple(payloads), f"{self.method} {request.path}")
+
+    def _pages(
+        self, request: Request, contract: Contract, payloads: list[str], oldest_ms: int
+    ) -> Callable[[int, int, int], list[Record]]:
+        """Return the pager's question: one page of a contract's records; the bodies' hashes are added to `payloads`."""
+
+        def page(since: int, until: int, limit: int) -> list[Record]:
+            since = max(since, oldest_ms)
+            if since >= until:
+                return []
+            answer = self._ask(request.endpoint, request.path, request.query(contract, since, until, limit))
+            payloads.extend(answer.payloads)
+            try:
+                records = request.records(answer.value, contract)
+            except WrongShape as shape:
+                raise self._beside(request, contract, f"the answer {shape}") from None
+            return [Record(v, answer.payload_sha256) for v in records]
+
+        return page
+
+    def _beside(self, request: Request, contract: Contract, text: str) -> SourceOutage:
+        return SourceOutage("venue_error", f"{self.venue} {request.path} {contract.symbol}: {text}")
+
+    def _oldest_ms(self, dataset: str, day: date) -> int:
+        """Return the first instant that the venue may be asked for; refuse a day that it has forgotten."""
+        first = self.first_offered_day(dataset)
+        if first is not None and day < first:
+            raise SourceOutage(
+                "not_offered",
+                f"{self.venue} shows {dataset} since {first}, the first day it still shows whole: {day} is before",
+            )
+        memory = self.memory.get(dataset)
+        return 0 if memory is None else to_ms(self._clock.now() - memory + CLOCK_MARGIN)
+
+    def _funding_rates(
+        self, request: Request, days: tuple[date, date | None], rate: Callable[[Any], Any], *, longest_hours: int
+    ) -> Capture:
+        """Return a series of settlements, at the instants that the venue stamps.
+
+        Parameters
+        ----------
+        rate : callable
+            A record's rate as it came.
+        longest_hours : int
+            The venue's longest interval: where it has shorter ones no field of a record says so.
+        """
+
+        def row(_: Contract, record: Any) -> dict[str, Any]:
+            return {
+                "occurred_at_utc": instant(request.clock(record)),
+                "funding_rate_frac": figure(rate(record)),
+            }
+
+        # Stamped some milliseconds after the hour: not on a grid that would say when the next one is due.
+        spacing_ms = longest_hours * HOUR_MS
+        return self._series(
+            "funding_rates", request, days, row, spacing_ms=spacing_ms, slack_ms=60_000, is_regular=False
+        )
+
+    def _candles(
+        self,
+        request: Request,
+        days: tuple[date, date | None],
+        entries: Callable[[Any], Sequence[Any]],
+        *,
+        price_kind: str = "trade",
+        is_volume_in_base: bool = False,
+        **more: Any,
+    ) -> Capture:
+        """Return a series of hourly candles.
 
         Parameters
         ----------
         entries : callable
-            A record's open, high, low, close and volume (in what the venue counts) as they came.
+            A record's open, high, low, close and (of trades) volume, as they came.
+        price_kind : str
+            ``trade``, ``mark`` or ``index``.
+        is_volume_in_base : bool
+            True where the volume is in base units whatever else the venue counts.
         """
 
         def row(contract: Contract, record: Any) -> dict[str, Any]:
             begins = instant(request.clock(record))
-            opened, high, low, close, volume = [*entries(record), *[None] * 5][:5]
+            opened, high, low, close, traded = [*entries(record), *[None] * 5][:5]
+            volume = figure(traded)
             return {
-                "price_kind": "trade",
+                "price_kind": price_kind,
                 "interval_start_utc": begins,
                 "interval_end_utc": begins + timedelta(hours=1) if begins else None,
                 "open_quote": figure(opened),
                 "high_quote": figure(high),
                 "low_quote": figure(low),
                 "close_quote": figure(close),
-                "volume_base": self._in_base(contract, figure(volume)),
+                "volume_base": volume if is_volume_in_base else self._in_base(contract, volume),
             }
 
         return self._series("candles", request, days, row, **more)
@@ -423,12 +446,10 @@ class VenueClient(ABC):
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
-    def _in_base(self, contract: Contract, quantity: float | None) -> float | None:
-        """Return a quantity of what the venue counts in base units."""
-        if not self.counts_contracts or quantity is None:
-            return quantity
-        size = contract.size_base
-        return None if size is None else quantity * size
+    def _in_base(self, contract: Contract, quantity: float | None, price: float | None = None) -> float | None:
+        """Return a quantity of what the venue counts in base units; a number of inverse contracts needs a price."""
+        counts_contracts = self.counts_contracts or contract.kind == "inverse"
+        return contract.in_base(quantity, price) if counts_contracts else quantity
 
     def _levels(self, contract: Contract, entries: Any) -> list[tuple[float, float]]:
         """Return a side's levels as numbers, in base units; what is no number becomes NaN, which the sums refuse."""
@@ -436,12 +457,20 @@ class VenueClient(ABC):
         for entry in entries if isinstance(entries, list) else []:
             pair = entry[:2] if isinstance(entry, list) else []
             price, quantity = (figure(v) for v in (*pair, None, None)[:2])
-            quantity = self._in_base(contract, quantity)
+            quantity = self._in_base(contract, quantity, price)
             levels.append((math.nan if price is None else price, math.nan if quantity is None else quantity))
         return levels
 
     def _identity(self, contract: Contract) -> dict[str, str]:
         return {"venue": self.venue, "venue_symbol": contract.symbol, "asset": contract.asset}
+
+    def _joined(self, *captures: Capture) -> Capture:
+        """Return captures of one dataset as one: rows numbered on, payloads and notes together."""
+        rows = pl.concat([c.rows for c in captures]).with_columns(
+            row_count=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
+        )
+        payloads = dict.fromkeys(sha for c in captures for sha in c.payloads)
+        return Capture(rows, tuple(payloads), "; ".join(dict.fromkeys(c.origin_note for c in captures)))
 
     def _capture(self, dataset: str, rows: list[dict[str, Any]], payloads: tuple[str, ...], note: str) -> Capture:
         """Return rows as a capture: numbered, typed, with a note of what the venue does not list."""
@@ -451,34 +480,6 @@ class VenueClient(ABC):
         absent = [a for a in self._universe if a not in listed]
         note += f"; not listed here: {', '.join(absent)}" if absent else ""
         return Capture(pl.DataFrame(numbered, schema=schema, strict=True), tuple(dict.fromkeys(payloads)), note)
-
-
-def records_of(value: Any, *path: str) -> list[Any]:
-    """Return the list of records at a path of names inside a decoded answer.
-
-    Raises
-    ------
-    WrongShape
-        Where there is no list.
-    """
-    for name in path:
-        value = of(value, name)
-    if not isinstance(value, list):
-        raise WrongShape("is no list of records")
-    return value
-
-
-def must_be_about(records: list[Any], name: str, symbol: str) -> list[Any]:
-    """Return the records; refuse them where one names another contract.
-
-    Raises
-    ------
-    WrongShape
-        Where a record's field `name` is there and is not `symbol`.
-    """
-    if any(isinstance(v, dict) and v.get(name, symbol) != symbol for v in records):
-        raise WrongShape("holds a record about another symbol")
-    return records
 
 
 def _rehosted_all(urls: Any, base_url: str) -> Any:

@@ -5,7 +5,8 @@ WORDS: dict[str, str] = {
     "quote_asset": "Asset in which the price is quoted.",
     "settle_asset": "Asset in which profit and margin settle.",
     "contract_kind": "linear, inverse or quanto.",
-    "contract_size_base": "Base units per contract; missing where an import does not tell it.",
+    "contract_size_base": "Base units per contract; missing of inverse contracts and where an import does not tell it.",
+    "contract_size_usd": "US dollars per contract of an inverse contract; missing of any other.",
     "price_tick_quote": "Smallest price step.",
     "quantity_step_base": "Smallest quantity step.",
     "listed_at_utc": "The venue's listing time; missing where the venue tells none.",
@@ -73,4 +74,18 @@ WORDS: dict[str, str] = {
     "band_bps": "Distance of the band's edge from the mid, in bps.",
     "bid_depth_base": "Bids from the mid down to the band's edge; missing where the book was not seen that far.",
     "ask_depth_base": "Asks from the mid up to the band's edge; missing where the book was not seen that far.",
+    # long/short ratios
+    "ratio_kind": "What is split: accounts (all accounts with a position, each counted once), top_accounts (the same of the largest accounts by margin) or top_positions (the positions of those). Which accounts are the largest is the venue's own rule.",
+    "long_short_ratio_x": "Long over short; missing figures are not 1.",
+    # insurance funds
+    "fund_name": "The venue's own name of the pool: symbols that share it, or an underlying.",
+    "balance_settle": "Balance of the fund in its settle asset.",
+    "balance_usd": "Balance of the fund in USD.",
+    # tickers
+    "last_quote": "Price of the last trade.",
+    "best_bid_quote": "Highest bid.",
+    "best_ask_quote": "Lowest ask.",
+    "mark_quote": "The venue's mark price, at which positions are judged.",
+    "index_quote": "The venue's index of spot prices.",
+    "volume_24h_base": "Traded quantity of the last 24 hours, one-sided.",
 }

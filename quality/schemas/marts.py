@@ -40,9 +40,10 @@ _MARTS = (
         "dim_instruments",
         "Contracts. One row per instrument (venue, symbol and listing).",
         "instrument_id",
-        "instrument_id venue venue_symbol asset quote_asset settle_asset contract_kind contract_size_base price_tick_quote "
-        "quantity_step_base listed_at_utc is_listing_time_known first_seen_date_utc last_seen_date_utc is_synthetic",
-        "quote_asset settle_asset contract_kind contract_size_base price_tick_quote quantity_step_base listed_at_utc",
+        "instrument_id venue venue_symbol asset quote_asset settle_asset contract_kind contract_size_base "
+        "contract_size_usd price_tick_quote quantity_step_base listed_at_utc is_listing_time_known first_seen_date_utc "
+        "last_seen_date_utc is_synthetic",
+        "quote_asset settle_asset contract_kind contract_size_base contract_size_usd price_tick_quote quantity_step_base listed_at_utc",
     ),
     _mart(
         "dim_leverage_tiers",

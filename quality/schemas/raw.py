@@ -47,12 +47,15 @@ INSTRUMENTS = Table(
         "settle_asset",
         "contract_kind",
         "contract_size_base",
+        "contract_size_usd",
         "price_tick_quote",
         "quantity_step_base",
         "listed_at_utc",
         "payload_sha256",
     ),
-    nullable=frozenset({"contract_size_base", "price_tick_quote", "quantity_step_base", "listed_at_utc"}),
+    nullable=frozenset(
+        {"contract_size_base", "contract_size_usd", "price_tick_quote", "quantity_step_base", "listed_at_utc"}
+    ),
     rules=(
         *_IDENTITY,
         Rule(
@@ -62,9 +65,17 @@ INSTRUMENTS = Table(
             "contract_kind_is_known",
         ),
         _positive("contract_size_base"),
+        _positive("contract_size_usd"),
+        Rule(
+            "contract_of_two_sizes",
+            "contract_size_usd",
+            _c("contract_size_base").is_not_null() & _c("contract_size_usd").is_not_null(),
+            "a_contract_is_so_much_base_or_so_many_dollars",
+        ),
         _positive("price_tick_quote"),
         _positive("quantity_step_base"),
     ),
+    schema_version=2,
 )
 
 CANDLES = Table(
@@ -349,6 +360,98 @@ LEVERAGE_TIERS = Table(
     ),
 )
 
+LONG_SHORT_RATIOS = Table(
+    "raw",
+    "long_short_ratios",
+    "How a venue's accounts or positions are split, hourly. One row per venue, symbol, kind of ratio and instant.",
+    grain=("venue", "venue_symbol", "ratio_kind", "occurred_at_utc"),
+    fields=fields(
+        "venue", "venue_symbol", "asset", "ratio_kind", "occurred_at_utc", "long_short_ratio_x", "payload_sha256"
+    ),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "unknown_ratio_kind",
+            "ratio_kind",
+            ~_c("ratio_kind").is_in(["accounts", "top_accounts", "top_positions"]),
+            "ratio_kind_is_known",
+        ),
+        _positive("long_short_ratio_x"),
+        # The most extreme of liquid contracts are about 20; at 1,000 a share was read as a ratio or the reverse.
+        Rule("ratio_out_of_range", "long_short_ratio_x", _c("long_short_ratio_x") > 1e3, "ratio_is_at_most_a_thousand"),
+    ),
+)
+
+INSURANCE_FUNDS = Table(
+    "raw",
+    "insurance_funds",
+    "Balances of insurance funds, a whole snapshot by capture day. One row per venue, fund, settle asset and instant.",
+    grain=("venue", "fund_name", "settle_asset", "occurred_at_utc"),
+    fields=fields(
+        "venue", "fund_name", "settle_asset", "occurred_at_utc", "balance_settle", "balance_usd", "payload_sha256"
+    ),
+    nullable=frozenset({"balance_usd"}),
+    rules=(_VENUE_NAMES, _not_negative("balance_settle"), _not_negative("balance_usd")),
+)
+
+TICKERS = Table(
+    "raw",
+    "tickers",
+    "All contracts of a venue as they trade now, a whole snapshot by capture day. One row per venue and symbol.",
+    grain=("venue", "venue_symbol"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "occurred_at_utc",
+        "last_quote",
+        "best_bid_quote",
+        "best_ask_quote",
+        "mark_quote",
+        "index_quote",
+        "volume_24h_base",
+        "open_interest_base",
+        "open_interest_usd",
+        "open_interest_basis",
+        "payload_sha256",
+    ),
+    nullable=frozenset(
+        {
+            "best_bid_quote",
+            "best_ask_quote",
+            "mark_quote",
+            "index_quote",
+            "volume_24h_base",
+            "open_interest_base",
+            "open_interest_usd",
+            "open_interest_basis",
+        }
+    ),
+    rules=(
+        *_IDENTITY,
+        _positive("last_quote"),
+        _positive("best_bid_quote"),
+        _positive("best_ask_quote"),
+        _positive("mark_quote"),
+        _positive("index_quote"),
+        _not_negative("volume_24h_base"),
+        _not_negative("open_interest_base"),
+        _not_negative("open_interest_usd"),
+        Rule(
+            "crossed_quotes",
+            "best_bid_quote",
+            _c("best_bid_quote") > _c("best_ask_quote"),
+            "best_bid_is_not_above_best_ask",
+        ),
+        Rule(
+            "unknown_basis",
+            "open_interest_basis",
+            ~_c("open_interest_basis").is_in(["one_sided", "two_sided"]),
+            "open_interest_basis_is_known",
+        ),
+    ),
+)
+
 ETF_FLOWS = Table(
     "raw",
     "etf_flows",
@@ -417,6 +520,9 @@ RAW_TABLES: dict[str, Table] = {
         DEPTH_BANDS,
         LIQUIDATIONS,
         LEVERAGE_TIERS,
+        LONG_SHORT_RATIOS,
+        INSURANCE_FUNDS,
+        TICKERS,
         ETF_FLOWS,
         MACRO_OBSERVATIONS,
         SENTIMENT,
@@ -432,6 +538,9 @@ DAY_CLOCK: dict[str, str | None] = {
     "depth_bands": "occurred_at_utc",
     "liquidations": "occurred_at_utc",
     "leverage_tiers": "observed_at_utc",
+    "long_short_ratios": "occurred_at_utc",
+    "insurance_funds": None,
+    "tickers": None,
     "etf_flows": None,
     "macro_observations": None,
     "sentiment": None,

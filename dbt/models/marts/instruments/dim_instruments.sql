@@ -7,6 +7,7 @@ select
     settle_asset,
     contract_kind,
     contract_size_base,
+    contract_size_usd,
     price_tick_quote,
     quantity_step_base,
     listed_at_utc,
