@@ -7,7 +7,7 @@ wire format (``wire_*.py``). Binance is the world as it is; the others are cut f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,56 @@ SHARES: dict[str, Share] = {
     "bybit": Share(0.55, 3.0, 8),
     "okx": Share(0.40, 3.0, 8),
     "hyperliquid": Share(0.25, 5.0, 1),
+    "bitget": Share(0.30, 4.0, 8),
+    "gate": Share(0.20, 4.0, 8),
+    "htx": Share(0.10, 6.0, 8),
+    "kucoin": Share(0.08, 6.0, 8),
+    "bitmex": Share(0.06, 6.0, 8),
+    "deribit": Share(0.06, 5.0, 8),
+    "kraken": Share(0.04, 6.0, 1),
+    "dydx": Share(0.03, 8.0, 1),
 }
+
+# Who is among the "top traders": the share of a venue's accounts with the largest margin.
+TOP_ACCOUNTS_FRAC = 0.2
+
+
+@dataclass(frozen=True)
+class PriceCandles:
+    """Hourly candles of a price that is not traded (mark, index): arrays of one length in time order, in quote."""
+
+    start_ms: NDArray[np.int64]
+    open_quote: NDArray[np.float64]
+    high_quote: NDArray[np.float64]
+    low_quote: NDArray[np.float64]
+    close_quote: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LongShortRatios:
+    """Long over short at the start of every hour: all accounts, the largest fifth by margin, and their positions."""
+
+    at_ms: NDArray[np.int64]
+    accounts_x: NDArray[np.float64]
+    top_accounts_x: NDArray[np.float64]
+    top_positions_x: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Liquidations:
+    """Every liquidation of a venue, in time order: whose position, how much, at which prices.
+
+    `bankruptcy_quote` is where the position is worth nothing, `fill_quote` the market's price in that minute.
+    """
+
+    at_ms: NDArray[np.int64]
+    is_long: NDArray[np.bool_]
+    quantity_base: NDArray[np.float64]
+    bankruptcy_quote: NDArray[np.float64]
+    fill_quote: NDArray[np.float64]
+
+
+_OHLC = ("open_quote", "high_quote", "low_quote", "close_quote")
 
 
 class VenueMarket:
@@ -110,6 +159,79 @@ class VenueMarket:
 
         return Book(own(book.bids), own(book.asks))
 
+    def mark_candles(self, asset: str) -> PriceCandles:
+        """Return the hourly candles of the mark price: half way between trades and the index."""
+        trades, index = self.candles(asset), self.index_candles(asset)
+        half = {n: (getattr(trades, n) + getattr(index, n)) / 2 for n in _OHLC}
+        return PriceCandles(trades.start_ms, **{n: self._on_grid(asset, v) for n, v in half.items()})
+
+    def index_candles(self, asset: str) -> PriceCandles:
+        """Return the hourly candles of the spot index, some basis points away from the contract."""
+        trades = self.candles(asset)
+        rng = stream(self.world.seed, asset, "premium")
+        premium_bps = 3.0 + np.cumsum(0.4 * rng.standard_normal(trades.start_ms.size)) / 4
+        off = 1.0 - np.clip(premium_bps, -15.0, 15.0) / 1e4
+        return PriceCandles(trades.start_ms, **{n: self._on_grid(asset, getattr(trades, n) * off) for n in _OHLC})
+
+    def long_short_ratios(self, asset: str) -> LongShortRatios:
+        """Return how the accounts with an open position are split, at the start of every hour shown."""
+        traders = self.world.traders(asset)
+        at_ms = self.world.candles(asset).start_ms
+        at = at_ms.astype("datetime64[ms]")
+        gone = np.fmin(traders.closed_at_utc, traders.liquidated_at_utc)
+        is_long = traders.position_side == "long"
+        is_top = traders.margin_usd >= np.quantile(traders.margin_usd, 1 - TOP_ACCOUNTS_FRAC)
+
+        def open_at(who: NDArray[np.bool_], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+            came, went = traders.opened_at_utc[who], np.sort(gone[who][~np.isnat(gone[who])])
+            order = np.argsort(came, kind="stable")
+            leaves = np.argsort(gone[who], kind="stable")[: went.size]
+            into = np.concatenate([[0.0], np.cumsum(weight[who][order])])
+            out = np.concatenate([[0.0], np.cumsum(weight[who][leaves])])
+            return np.asarray(into[came[order].searchsorted(at, "right")] - out[went.searchsorted(at, "right")])
+
+        def split(who: NDArray[np.bool_], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+            longs, shorts = open_at(who & is_long, weight), open_at(who & ~is_long, weight)
+            # A side without anybody is one account: a venue's ratio has no pole.
+            return np.asarray(np.round(np.maximum(longs, weight.min()) / np.maximum(shorts, weight.min()), 4))
+
+        one, everyone = np.ones(len(traders)), np.ones(len(traders), dtype=bool)
+        return LongShortRatios(at_ms, split(everyone, one), split(is_top, one), split(is_top, traders.quantity_base))
+
+    def liquidations(self, asset: str) -> Liquidations:
+        """Return every forced close that happens at this venue in the days shown; each trader has an account at one venue."""
+        traders = self.world.traders(asset)
+        rng = stream(self.world.seed, asset, "accounts")
+        sizes = np.array([share.size_frac for share in SHARES.values()])
+        home = rng.choice(len(SHARES), size=len(traders), p=sizes / sizes.sum())
+        within_ms = rng.integers(0, 60_000, size=len(traders))
+        begin, end = np.datetime64(self.start, "ms"), np.datetime64(self.end, "ms")
+        when = traders.liquidated_at_utc
+        mine = (home == list(SHARES).index(self.venue)) & (when >= begin) & (when < end)
+        at_ms = when[mine].astype(np.int64) + within_ms[mine]
+        order = np.argsort(at_ms, kind="stable")
+        is_long = (traders.position_side[mine] == "long")[order]
+        entry, inverse = traders.entry_price_quote[mine][order], 1.0 / traders.leverage_x[mine][order]
+        fills = [self.price(asset, datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)) for ms in at_ms[order]]
+        return Liquidations(
+            at_ms[order],
+            is_long,
+            traders.quantity_base[mine][order],
+            self._on_grid(asset, entry * np.where(is_long, 1.0 - inverse, 1.0 + inverse)),
+            np.array(fills, dtype=np.float64),
+        )
+
+    def insurance_fund_usd(self, at: datetime) -> float:
+        """Return the balance of the venue's insurance fund: it grows a little every hour and pays in a crash."""
+        size_usd = 1e9 * self.share.size_frac
+        hours = (at - self.start).total_seconds() // 3600
+        lost = 0.0
+        if self.world.crash_day is not None:
+            lost = 0.15 * min(
+                1.0, max(0.0, (at - datetime.combine(self.world.crash_day, time(13))).total_seconds() / 36_000)
+            )
+        return round(size_usd * (1.0 + 2e-6 * hours - lost), 2)
+
     # -- from the world's figures -------------------------------------------------------------------------------------
 
     def _own(self, asset: str, candles: Candles) -> Candles:
@@ -141,6 +263,11 @@ class VenueMarket:
         scale = 10 ** (profile.price_decimals if decimals is None else decimals)
         away = ticks * scale // 10**profile.price_decimals
         return np.asarray((np.round(prices * scale) + away) / scale)
+
+    def _on_grid(self, asset: str, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return prices on the venue's grid."""
+        scale = 10 ** self.profile(asset).price_decimals
+        return np.asarray(np.round(prices * scale) / scale)
 
     def _sized(self, asset: str, quantities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the venue's share of quantities, on its steps."""

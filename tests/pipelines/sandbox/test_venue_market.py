@@ -66,3 +66,37 @@ def test_a_rate_is_that_of_its_own_interval(world: World) -> None:
     eight, one = world.funding("BTC"), world.funding("BTC", 1)
     assert one.settled_ms.size == 8 * eight.settled_ms.size
     assert np.abs(one.rate_frac).mean() == pytest.approx(np.abs(eight.rate_frac).mean() / 8, rel=0.5)
+
+
+def test_mark_and_index_stand_near_the_trades_and_in_order(world: World) -> None:
+    market = VenueMarket(world, "bybit")
+    trades = market.candles("ETH")
+    for candles in (market.mark_candles("ETH"), market.index_candles("ETH")):
+        assert np.array_equal(candles.start_ms, trades.start_ms)
+        assert (candles.low_quote <= np.minimum(candles.open_quote, candles.close_quote)).all()
+        assert (candles.high_quote >= np.maximum(candles.open_quote, candles.close_quote)).all()
+        assert np.abs(candles.close_quote / trades.close_quote - 1).max() < 20e-4
+
+
+def test_long_short_ratios_count_the_open_accounts(world: World) -> None:
+    got = VenueMarket(world, "okx").long_short_ratios("BTC")
+    for hour in (0, 60, got.at_ms.size - 1):
+        at = got.at_ms[hour].astype("datetime64[ms]").astype(datetime)
+        open_now = world.traders("BTC").open_at(at)
+        is_long = open_now.position_side == "long"
+        assert got.accounts_x[hour] == pytest.approx(is_long.sum() / (~is_long).sum(), abs=1e-4)
+
+
+def test_every_liquidation_happens_at_one_venue(world: World) -> None:
+    told = [VenueMarket(world, venue).liquidations("SOL") for venue in SHARES]
+    when = world.traders("SOL").liquidated_at_utc
+    shown = (when >= np.datetime64(world.start, "ms")) & (when < np.datetime64(world.end, "ms"))
+    assert sum(one.at_ms.size for one in told) == shown.sum() > 50
+    assert sum(one.quantity_base.sum() for one in told) == pytest.approx(
+        world.traders("SOL").quantity_base[shown].sum()
+    )
+    for one in told:
+        assert (np.diff(one.at_ms) >= 0).all()
+        # A long is worth nothing below where it was closed by force at the latest.
+        assert (one.bankruptcy_quote > 0).all()
+        assert (one.fill_quote > 0).all()
