@@ -13,6 +13,8 @@ present as (
         'funding_rates': 'fct_funding_rates',
         'open_interest': 'fct_open_interest_hourly',
         'liquidations': 'fct_liquidations',
+        'long_short_ratios': 'fct_long_short_ratios_hourly',
+        'tickers': 'fct_tickers_daily',
     }.items() %}
     select
         '{{ dataset }}' as dataset,

@@ -5,6 +5,7 @@
     'open_interest': 'int_open_interest_ranked',
     'depth_bands': 'int_depth_bands_ranked',
     'liquidations': 'int_liquidations_ranked',
+    'long_short_ratios': 'int_long_short_ratios_ranked',
     'leverage_tiers': 'int_leverage_tiers_ranked',
 } %}
 with ranked as (

@@ -88,4 +88,15 @@ WORDS: dict[str, str] = {
     "mark_quote": "The venue's mark price, at which positions are judged.",
     "index_quote": "The venue's index of spot prices.",
     "volume_24h_base": "Traded quantity of the last 24 hours, one-sided.",
+    "ticker_date_utc": "UTC day on which the ticker was seen.",
+    # basis
+    "mark_close_quote": "Mark price at the end of the hour.",
+    "index_close_quote": "Spot index of the venue at the end of the hour.",
+    "basis_bps": "(close - index) / index in bps: positive where the contract trades above spot; missing without an index.",
+    "mark_basis_bps": "(mark - index) / index in bps; missing where either is.",
+    "long_share_frac": "Longs of longs and shorts: x / (1 + x) of the ratio.",
+    "fund_date_utc": "UTC day on which the balances were seen.",
+    "balance_change_frac": "balance_usd / its value one day before - 1; missing where that day is missing. Pools that come or go change it.",
+    "funds_count": "Pools in the row.",
+    "unpriced_funds_count": "Pools without a USD figure and without a reference price; they are not in balance_usd.",
 }

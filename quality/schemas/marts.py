@@ -105,6 +105,40 @@ _MARTS = (
         "open_interest_one_sided_base open_interest_one_sided_usd open_interest_change_1h_frac open_interest_base_change_1h_frac",
     ),
     _mart(
+        "fct_basis_hourly",
+        "How far a contract stands from its spot index at the end of the hour. One row per instrument and hour with a mark or an "
+        "index price.",
+        "instrument_id interval_start_utc",
+        "instrument_id venue asset interval_start_utc interval_end_utc close_quote mark_close_quote index_close_quote basis_bps "
+        "mark_basis_bps is_closed is_synthetic",
+        "close_quote mark_close_quote index_close_quote basis_bps mark_basis_bps",
+    ),
+    _mart(
+        "fct_long_short_ratios_hourly",
+        "How a venue's accounts or positions are split; the last observation of the hour. Each venue counts by its own rules. "
+        "One row per instrument, kind of ratio and hour.",
+        "instrument_id ratio_kind interval_start_utc",
+        "instrument_id venue asset ratio_kind interval_start_utc occurred_at_utc long_short_ratio_x long_share_frac source "
+        "is_synthetic",
+    ),
+    _mart(
+        "fct_insurance_funds_daily",
+        "What stands behind bankrupt positions, as last seen on the day. One row per venue and UTC day.",
+        "venue fund_date_utc",
+        "venue fund_date_utc balance_usd balance_change_frac funds_count unpriced_funds_count is_synthetic",
+        "balance_usd balance_change_frac",
+    ),
+    _mart(
+        "fct_tickers_daily",
+        "All contracts that a venue lists, also beyond the universe, as last seen on the day. One row per venue, symbol and UTC "
+        "day.",
+        "venue venue_symbol ticker_date_utc",
+        "venue venue_symbol asset ticker_date_utc occurred_at_utc last_quote best_bid_quote best_ask_quote mark_quote index_quote "
+        "volume_24h_base open_interest_base open_interest_usd open_interest_basis source is_synthetic",
+        "best_bid_quote best_ask_quote mark_quote index_quote volume_24h_base open_interest_base open_interest_usd "
+        "open_interest_basis",
+    ),
+    _mart(
         "fct_depth_hourly",
         "Order-book depth around the mid; the last book of the hour. One row per instrument, hour and band.",
         "instrument_id interval_start_utc band_bps",

@@ -133,6 +133,9 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "liquidations": _liquidations(rng, hours, paths, captured),
         "instruments": _instruments(captured),
         "leverage_tiers": _tiers(first_day),
+        "long_short_ratios": _ratios(hours, captured),
+        "insurance_funds": _funds(captured),
+        "tickers": _tickers(paths, captured),
         **_slow(rng, first_day, days_count),
     }
     world = RawWorld(frames)
@@ -207,6 +210,10 @@ def _candles(
                     rows.append({**row, "close_quote": other, "source": "multivenue"})
                 if venue == "binance" and hour.hour == 0:
                     rows.append({**row, "price_kind": "mark", "volume_base": None})
+                if venue == "okx" and hour.hour == 0:
+                    for kind, off in (("mark", 0.9995), ("index", 0.999)):
+                        moved = {k: float(str(row[k])) * off for k in row if k.endswith("_quote")}
+                        rows.append({**row, **moved, "price_kind": kind, "volume_base": None})
     return _frame("candles", rows)
 
 
@@ -359,6 +366,65 @@ def _instruments(captured: dict[date, datetime]) -> pl.DataFrame:
                 }
             )
     return _frame("instruments", rows)
+
+
+def _ratios(hours: Sequence[datetime], captured: dict[date, datetime]) -> pl.DataFrame:
+    """Two kinds of ratio of one contract, a kind that is seen twice in an hour among them."""
+    rows: list[dict[str, object]] = []
+    for hour in hours:
+        for kind, minutes, ratio in (("accounts", 0, 1.5), ("accounts", 5, 3.0), ("top_positions", 0, 0.25)):
+            at = hour + timedelta(minutes=minutes)
+            rows.append(
+                {
+                    "venue": "binance",
+                    "venue_symbol": "BTCUSDT",
+                    "asset": "BTC",
+                    "ratio_kind": kind,
+                    "occurred_at_utc": at,
+                    "long_short_ratio_x": ratio,
+                    **_stamp("ccxt", hour, captured),
+                }
+            )
+    return _frame("long_short_ratios", rows)
+
+
+def _funds(captured: dict[date, datetime]) -> pl.DataFrame:
+    """A pool in dollars, one in a coin with a price, one in a coin without; the first doubles on the second day."""
+    rows: list[dict[str, object]] = []
+    for i, day in enumerate(captured):
+        for name, settle, balance in (("usdt", "USDT", 1e6 * min(i + 1, 2)), ("btc", "BTC", 2.0), ("xyz", "XYZ", 5.0)):
+            rows.append(
+                {
+                    "venue": "bybit",
+                    "fund_name": name,
+                    "settle_asset": settle,
+                    "occurred_at_utc": captured[day] - timedelta(minutes=1),
+                    "balance_settle": balance,
+                    "balance_usd": None,
+                    **_stamp("ccxt", datetime.combine(day, time()), captured),
+                }
+            )
+    return _frame("insurance_funds", rows)
+
+
+def _tickers(paths: dict[str, np.ndarray], captured: dict[date, datetime]) -> pl.DataFrame:
+    day = max(captured)
+    return _frame(
+        "tickers",
+        [
+            {
+                "venue": "bybit",
+                "venue_symbol": f"{asset}USDT",
+                "asset": asset,
+                "occurred_at_utc": captured[day],
+                "last_quote": float(path[-1]),
+                "open_interest_base": 1e9 / START_PRICES[asset],
+                "open_interest_basis": "two_sided",
+                **_stamp("ccxt", datetime.combine(day, time()), captured),
+            }
+            for asset, path in paths.items()
+        ],
+    )
 
 
 def _tiers(first_day: date) -> pl.DataFrame:

@@ -212,7 +212,7 @@ def test_coverage_says_what_is_missing_and_why(
 def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
     rows = warehouse.rows(
         "select dataset, venue, count(*) from marts.fct_data_coverage_daily"
-        " where dataset not in ('depth_bands', 'leverage_tiers') group by all"
+        " where dataset not in ('depth_bands', 'leverage_tiers', 'tickers') group by all"
     )
     assert {days for _, _, days in rows} == {45}
     exchanges = {v for d, v, _ in rows if d == "candles"}
@@ -384,3 +384,50 @@ def test_the_second_pass_shows_what_the_cascade_wrote(
                 con.execute(f"select * from marts.{mart}").fetchall()
                 == con.execute(f"select * from sim.{name}").fetchall()
             )
+
+
+# -- basis, ratios, funds
+
+
+def test_basis_is_told_where_the_venue_tells_an_index(warehouse: Any) -> None:
+    found = warehouse.rows(
+        "select venue, count(*), min(basis_bps), max(basis_bps), min(mark_basis_bps), max(mark_basis_bps)"
+        " from marts.fct_basis_hourly group by venue order by venue"
+    )
+    of_venue = {venue: figures for venue, *figures in found}
+    # A contract at 1 and an index at 0.999 are 10.01 bps apart, a mark at 0.9995 half of that.
+    assert of_venue["okx"][1:] == pytest.approx([10.01001] * 2 + [5.005005] * 2, abs=2e-3)
+    # A mark without an index is a row, and no basis.
+    assert of_venue["binance"][0] == 4 * 45
+    assert of_venue["binance"][1:] == [None] * 4
+
+
+def test_the_last_ratio_of_an_hour_is_kept_per_kind(warehouse: Any) -> None:
+    assert warehouse.rows(
+        "select ratio_kind, count(*), min(long_short_ratio_x), max(long_short_ratio_x), min(long_share_frac)"
+        " from marts.fct_long_short_ratios_hourly group by ratio_kind order by ratio_kind"
+    ) == [("accounts", 45 * 24, 3.0, 3.0, 0.75), ("top_positions", 45 * 24, 0.25, 0.25, 0.2)]
+    assert warehouse.rows(
+        "select distinct coverage_status, expected_rows_count, observed_rows_count from marts.fct_data_coverage_daily"
+        f" where dataset = 'long_short_ratios' and venue = 'binance' and coverage_date_utc = '{_day(3)}'"
+    ) == [("partial", 4 * 72, 48)]
+
+
+def test_a_fund_without_a_price_is_counted_and_not_added(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select f.balance_usd, f.balance_change_frac, f.funds_count, f.unpriced_funds_count, p.close_quote"
+        " from marts.fct_insurance_funds_daily f join marts.fct_prices_hourly p"
+        " on p.asset = 'BTC' and p.interval_start_utc = f.fund_date_utc + interval 23 hours order by f.fund_date_utc"
+    )
+    for i, (balance, change, funds, unpriced, close) in enumerate(rows):
+        dollars = 1_000_000 if i == 0 else 2_000_000
+        assert balance == pytest.approx(Decimal(dollars) + 2 * close, abs=Decimal("0.01"))
+        assert (change is None) == (i == 0)
+        assert (funds, unpriced) == (3, 1)
+
+
+def test_tickers_show_contracts_beyond_the_records(warehouse: Any) -> None:
+    assert warehouse.rows(
+        "select count(*), count(distinct venue_symbol), max(open_interest_basis), count(mark_quote)"
+        " from marts.fct_tickers_daily"
+    ) == [(4, 4, "two_sided", 0)]

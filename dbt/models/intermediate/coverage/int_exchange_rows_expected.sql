@@ -10,7 +10,7 @@ with marks as (
         venue,
         is_synthetic
     from {{ ref('stg_lake__outages') }}
-    where dataset in ('candles', 'funding_rates', 'open_interest', 'depth_bands', 'instruments')
+    where dataset in ('candles', 'funding_rates', 'open_interest', 'long_short_ratios', 'depth_bands', 'instruments')
 ),
 
 exchanges as (
@@ -44,7 +44,9 @@ venue_days as (
         days.coverage_date_utc,
         days.due_until_hours
     from exchanges
-    cross join (select unnest(['candles', 'funding_rates', 'open_interest', 'depth_bands']) as dataset) as datasets
+    cross join (
+        select unnest(['candles', 'funding_rates', 'open_interest', 'long_short_ratios', 'depth_bands']) as dataset
+    ) as datasets
     cross join {{ ref('int_days_covered') }} as days
     left join book_days
         on exchanges.venue = book_days.venue and days.coverage_date_utc = book_days.coverage_date_utc
@@ -85,6 +87,8 @@ instrument_days as (
         on venue_days.dataset = own.dataset and venue_days.venue = own.venue
     left join {{ ref('coverage_expectations') }} as other
         on venue_days.dataset = other.dataset and other.venue = '*'
+    -- Not every venue splits its accounts: what is due nowhere else is due where the seed names the venue.
+    where coalesce(own.rows_per_day_count, other.rows_per_day_count) is not null
     window
         until_today as (
             partition by venue_days.dataset, i.instrument_id order by venue_days.coverage_date_utc

@@ -3,7 +3,7 @@ with expected as (
     union all
     select * from {{ ref('int_publisher_rows_expected') }}
     union all
-    select * from {{ ref('int_ladder_rows_expected') }}
+    select * from {{ ref('int_snapshot_rows_expected') }}
     union all
     select * from {{ ref('int_liquidation_rows_expected') }}
 ),

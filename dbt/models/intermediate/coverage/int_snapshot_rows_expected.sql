@@ -1,4 +1,4 @@
-{#- A venue shows its margin rules as of now: due are the rows of the fullest answer of a day on which anyone asked. -#}
+{#- What a venue shows as of now: due are the rows of the fullest answer of a day on which anyone asked. -#}
 select
     dataset,
     venue,
@@ -7,5 +7,5 @@ select
     case when max(rows_count + quarantined_rows_count) > 0 then 'venue_gap' else '' end as default_reason,
     bool_or(is_synthetic) as is_synthetic
 from {{ ref('stg_lake__manifest') }}
-where dataset = 'leverage_tiers'
+where dataset in ('leverage_tiers', 'insurance_funds', 'tickers')
 group by dataset, venue, capture_date_utc

@@ -1,0 +1,2 @@
+{#- The bucket is the capture day: of the best source the last snapshot is kept. -#}
+{{ rank_sources(ref('stg_lake__tickers'), bucket=['venue', 'venue_symbol', 'capture_date_utc']) }}
