@@ -247,13 +247,13 @@ def report(
     OUT.print(plain(str(resources["warehouse"].reports / days[0].isoformat() / name)))
 
 
-def _instant(text: str | None) -> datetime | None:
+def _instant(text: str | None, option: str = "--as-of") -> datetime | None:
     if text is None:
         return None
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"--as-of {text!r} is not an instant: write YYYY-MM-DDTHH:MM:SS, UTC") from None
+        raise CommandError(f"{option} {text!r} is not an instant: write YYYY-MM-DDTHH:MM:SS, UTC") from None
     if value.tzinfo is not None:
         from datetime import UTC
 
@@ -297,6 +297,69 @@ def _snapshot(home: Path | None) -> Path:
     if not path.is_file():
         raise CommandError(f"{path} does not exist yet: `lowtide run --date D` or `lowtide demo` publishes it")
     return path
+
+
+@app.command()
+def universe(
+    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table", home: HomeOption = None
+) -> None:
+    """Show which assets are followed, and why: named in universe.yml, or large by open interest as last landed."""
+    from pipelines.console import print_rows
+    from pipelines.home import kind_of, open_home
+    from pipelines.resources import clock_of, lake_of
+    from pipelines.settings import Settings
+    from pipelines.universe import followed, load_universe
+
+    _check_format(form)
+    settings = Settings()
+    root = home.resolve() if home else settings.home
+    kind = kind_of(root)
+    current = lake_of(open_home(root, kind, create=False), clock_of(settings)).current() if kind else ()
+    rows = [
+        [
+            one.asset,
+            "always" if one.is_always else "open interest",
+            None if one.open_interest_usd is None else round(one.open_interest_usd),
+            ",".join(one.venues),
+        ]
+        for one in followed(load_universe(root), current)
+    ]
+    print_rows(["asset", "followed_by", "open_interest_one_sided_usd", "venues"], rows, form)
+
+
+sandbox = typer.Typer(help="A simulated market on loopback, for trying clients offline.", no_args_is_help=True)
+app.add_typer(sandbox, name="sandbox")
+
+
+@sandbox.command("serve")
+def sandbox_serve(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8686,
+    seed: Annotated[int, typer.Option(min=0, help="Names the world: same seed, same figures.")] = 7,
+    first: Annotated[str, typer.Option("--from", help="First UTC day of the world.")] = "2026-02-07",
+    days: Annotated[int, typer.Option(min=1, max=400, help="Days of the world.")] = 33,
+    crash: Annotated[str | None, typer.Option(help="Day of its crash; else the last but one.")] = None,
+    now: Annotated[str | None, typer.Option(help="The market's present, YYYY-MM-DDTHH:MM:SS; else its end.")] = None,
+) -> None:
+    """Serve the venues' wire formats until Ctrl-C. Point LOWTIDE_EXCHANGE_BASE_URL and LOWTIDE_CLOCK at it."""
+    import threading
+
+    from pipelines.console import OUT, plain
+    from pipelines.sandbox.server import serve
+    from pipelines.sandbox.world import World
+
+    start, crash_day, at = _days(first, None, "--from")[0], _day(crash, "--crash"), _instant(now, "--now")
+    if crash_day is None and days > 1:
+        crash_day = start + timedelta(days=days - 2)
+    world = World(seed, start, days, crash_day=crash_day)
+    present = at or world.end - timedelta(minutes=1)
+    with serve(world, now=present, port=port) as running:
+        OUT.print(f"serving    {running.base_url}  ({', '.join(running.venues)})")
+        OUT.print(f"world      seed {seed}, {world.first_day} to {world.last_day}, crash on {crash_day}, synthetic")
+        OUT.print(plain(f"use it     LOWTIDE_EXCHANGE_BASE_URL={running.base_url} LOWTIDE_CLOCK={present.isoformat()}"))
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            OUT.print("stopped")
 
 
 @app.command()

@@ -18,7 +18,7 @@ from pipelines.home import Home
 from pipelines.resources import build_resources
 from pipelines.runs import RunOutcome, Watch, execute, open_instance
 from pipelines.settings import Settings
-from pipelines.sources.exchanges import EXCHANGES
+from pipelines.sources.exchanges import AS_OF_NOW, EXCHANGES
 
 # A world of its own: the dates are real calendar days, the prices never were.
 CRASH_DAY = date(2026, 3, 10)
@@ -26,6 +26,15 @@ HISTORY_DAYS = 32
 # The first venue has the whole history, the others these last days: every format is seen and nobody waits for it.
 OTHERS_DAYS = 3
 SEED = 7
+# Four wire formats; the others would only cost time.
+VENUES = ("binance", "bybit", "okx", "hyperliquid")
+# Without a history, so there on the day itself or never; the other venues keep one of open interest.
+_ONLY_AS_OF_NOW = [
+    (venue, dataset)
+    for venue in VENUES
+    for dataset in EXCHANGES[venue]
+    if dataset in AS_OF_NOW or (venue, dataset) == ("hyperliquid", "open_interest")
+]
 FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"), ("leverage_tiers", "leverage_tiers"))
 
 
@@ -56,8 +65,7 @@ def run_demo(
     from pipelines.sandbox.server import serve  # noqa: PLC0415
     from pipelines.sandbox.world import World  # noqa: PLC0415
 
-    # Synthetic, so that all of them may be shown, whatever the user collects from.
-    settings = settings.model_copy(update={"venues": tuple(EXCHANGES)})
+    settings = settings.model_copy(update={"venues": VENUES, "assets": assets})
     first = CRASH_DAY - timedelta(days=history_days - 1)
     watch("simulate the market", "started")
     world = World(SEED, first, history_days + 1, assets, CRASH_DAY)
@@ -71,15 +79,13 @@ def run_demo(
         clock = FixedClock(now)
 
         with serve(world, now=now) as server:
-            at = settings.model_copy(update={"exchange_base_url": server.base_url, "assets": assets})
+            at = settings.model_copy(update={"exchange_base_url": server.base_url})
             defs = build_defs(resources=build_resources(home, at, clock=clock))
             return execute(defs, instance, job, days, watch=watch, tags=tags, only=only)
 
     _import_files(home, settings, world, after, watch)
-    outcome = visit(
-        late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _only_as_of_now(settings)]
-    )
-    reference, *others = settings.venues
+    outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _ONLY_AS_OF_NOW])
+    reference, *others = VENUES
     if outcome.is_success:
         outcome = visit(after, "collect_raw", [first, CRASH_DAY], _assets_of([reference]))
     if others and outcome.is_success:
@@ -92,13 +98,6 @@ def run_demo(
 
 def _assets_of(venues: Sequence[str]) -> list[AssetKey]:
     return [AssetKey(["lake", f"{venue}_{dataset}"]) for venue in venues for dataset in EXCHANGES[venue]]
-
-
-def _only_as_of_now(settings: Settings) -> list[tuple[str, str]]:
-    """Return venues and datasets without a history: they are there on the day itself or never."""
-    books = [(venue, "depth_bands") for venue in settings.venues]
-    # The others keep a history of open interest.
-    return [*books, *((venue, "open_interest") for venue in settings.venues if venue == "hyperliquid")]
 
 
 def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:

@@ -25,6 +25,7 @@ from pipelines.lake.publish import publish
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.settings import DBT_FOLDER, Settings
+from pipelines.universe import followed, load_universe
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -123,7 +124,9 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     HomeError
         Where a base URL would bring synthetic records into a real home, or real ones into a demo home.
     """
-    if not settings.venues:
+    universe = load_universe(home.root)
+    venues = universe.venues if settings.venues is None else settings.venues
+    if not venues:
         return {}
     from pipelines.sources.exchanges import client_class  # noqa: PLC0415 - ccxt takes a second to import
     from pipelines.sources.transport import Gate  # noqa: PLC0415
@@ -135,6 +138,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
             f"{home.root} is a {home.kind} home and the exchanges would be "
             f"{'the sandbox' if is_synthetic else 'the real ones'}: synthetic and real records never share a folder"
         )
+    assets = settings.assets or tuple(one.asset for one in followed(universe, lake.current()))
     # A ban or a wait that one process was told of holds for every process of this machine's address.
     gate = Gate(home.root / "gate")
     return {
@@ -142,11 +146,11 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
             lake,
             clock=clock,
             base_url=settings.exchange_base_url,
-            universe=settings.assets,
+            universe=assets,
             is_synthetic=is_synthetic,
             gate=gate,
         )
-        for venue in settings.venues
+        for venue in venues
     }
 
 

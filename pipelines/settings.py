@@ -26,11 +26,13 @@ class Settings(BaseSettings):
         default=Path("~/.lowtide/home"), description="Data folder: lake, warehouse, reports, run history."
     )
     demo_home: Path = Field(default=Path("~/.lowtide/demo"), description="Data folder of the demo; synthetic only.")
-    assets: tuple[str, ...] = Field(default=("BTC", "ETH", "SOL"), description="Assets fetched from exchanges.")
+    assets: tuple[str, ...] | None = Field(
+        default=None, description="Assets fetched from exchanges, instead of those of universe.yml."
+    )
     duckdb_threads: int = Field(default=2, ge=1, le=64, description="Threads of DuckDB. Results do not depend on it.")
     duckdb_memory_limit: str = Field(default="4GB", description="Memory limit of DuckDB.")
-    venues: tuple[str, ...] = Field(
-        default=tuple(EXCHANGES), description="Exchanges that `run` and `backfill` fetch from; none: []."
+    venues: tuple[str, ...] | None = Field(
+        default=None, description="Exchanges fetched from, instead of those of universe.yml; none: []."
     )
     exchange_base_url: str | None = Field(
         default=None, description="Another base URL for all exchanges; a loopback address means the sandbox."
@@ -46,13 +48,13 @@ class Settings(BaseSettings):
 
     @field_validator("assets")
     @classmethod
-    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(a.upper() for a in value)
+    def _upper(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if value is None else tuple(a.upper() for a in value)
 
     @field_validator("venues")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [v for v in value if v not in EXCHANGES]
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = [v for v in value or () if v not in EXCHANGES]
         if unknown:
             raise ValueError(f"no exchange {', '.join(unknown)}: there are {', '.join(EXCHANGES)}")
         return value

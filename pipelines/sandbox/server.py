@@ -62,6 +62,11 @@ class Sandbox:
     used_weights: dict[str, int] = field(default_factory=dict)
     _matched: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def venues(self) -> tuple[str, ...]:
+        """The venues whose wire format is spoken here."""
+        return tuple(wire.venue for wire in wires_of(self.world))
+
     def restart(self, *, now: datetime | None = None, faults: Faults | None = None) -> None:
         """Forget every request and every count, and go on with other rules; a test need not bind a new port."""
         self.now = now or self.now

@@ -20,6 +20,9 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "hyperliquid": ("hyperliquid", "Hyperliquid"),
 }
 
+# What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
+AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds"})
+
 _SERIES = ("candles", "funding_rates", "open_interest")
 
 # Venue -> the raw datasets that its client has a method for.
@@ -56,7 +59,7 @@ def offers_table() -> str:
             limit = client.limits.get(dataset)
             memory = client.memory.get(dataset)
             back = f"{memory / timedelta(days=1):.4g} days" if memory else "to the listing"
-            if dataset in ("instruments", "depth_bands"):
+            if dataset in AS_OF_NOW:
                 back = "as of now"
             counted = "contracts, told or brought to base units" if client.counts_contracts else "base units"
             shown = counted if dataset in ("candles", "open_interest", "depth_bands") else ""

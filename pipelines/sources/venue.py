@@ -23,6 +23,7 @@ import polars as pl
 from assets.ports import Capture, Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import checked_base_url, rehosted
 from pipelines.sources.depth import BANDS_BPS, BookFault, bands_of
+from pipelines.sources.exchanges import AS_OF_NOW
 from pipelines.sources.liquidations import STREAMS, ContractTerms, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape
@@ -31,9 +32,6 @@ from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
 from quality.schemas.raw import RAW_TABLES
 
 HOUR_MS = 3_600_000
-
-# What a venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
-AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds"})
 
 # Our clock may be behind the venue's: what it is about to forget is not asked for.
 CLOCK_MARGIN = timedelta(minutes=5)
@@ -131,7 +129,7 @@ class VenueClient(ABC):
         Parameters
         ----------
         dataset : str
-            One that ``exchanges.EXCHANGES`` names for the venue. One of `AS_OF_NOW` is returned as it is now.
+            One that ``exchanges.EXCHANGES`` names for the venue. One of ``exchanges.AS_OF_NOW`` is returned as it is now.
         """
         ask: Callable[..., Capture] = getattr(self, dataset)
         return ask() if dataset in AS_OF_NOW else ask(day, last)
