@@ -51,6 +51,9 @@ class RawBatch:
         What a reader needs to find the origin again: file name, or request path without secrets.
     is_synthetic : bool
         True where the records come from the sandbox.
+    adds_to_day : bool
+        True where the rows are what was seen now of something that has no history (a book): what was seen earlier on the day
+        stays beside it. Else the batch is the whole day and takes the place of what was there.
     """
 
     key: RawKey
@@ -59,6 +62,7 @@ class RawBatch:
     payloads: tuple[str, ...] = ()
     origin_note: str = ""
     is_synthetic: bool = False
+    adds_to_day: bool = False
 
 
 @dataclass(frozen=True)

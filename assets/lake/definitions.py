@@ -101,6 +101,8 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
             days=offered,
             now=now,
             is_synthetic=client.is_synthetic,
+            # What exists as of now only and carries its own clock: a later look does not replace an earlier one.
+            adds_to_day=DAY_CLOCK[dataset] is not None and first == now.date(),
         )
         generations = lake.commit(batches)
         return MaterializeResult(

@@ -21,6 +21,7 @@ def batches_of(
     days: Sequence[date],
     now: datetime,
     is_synthetic: bool,
+    adds_to_day: bool = False,
 ) -> list[RawBatch]:
     """Validate a capture and split it by the UTC day of the venue's clock.
 
@@ -33,6 +34,8 @@ def batches_of(
         A snapshot dataset has one batch, under the capture day.
     now : datetime
         Our clock, UTC, naive.
+    adds_to_day : bool
+        Of `RawBatch`.
 
     Returns
     -------
@@ -63,6 +66,7 @@ def batches_of(
                 payloads=capture.payloads,
                 origin_note=capture.origin_note,
                 is_synthetic=is_synthetic,
+                adds_to_day=adds_to_day,
             )
         )
     return batches

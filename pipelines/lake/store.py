@@ -21,10 +21,11 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 from filelock import FileLock, Timeout
 
 from assets.ports import Clock, Generation, RawBatch, RawKey
@@ -32,6 +33,7 @@ from pipelines.lake.durable import place_files, write_all
 from pipelines.lake.landing import check_batches, check_key, rejected_bytes, rows_bytes
 from pipelines.lake.manifest import COMMITTED, LakeError, Manifest, name_of, relative_path
 from quality.schemas.raw import RAW_TABLES
+from quality.tables import Table
 
 # A commit of a year of five venues holds the lock for about four seconds; ten minutes mean that a writer hangs.
 LOCK_TIMEOUT_S = 600.0
@@ -79,7 +81,8 @@ class Lake:
         """Land batches and commit one manifest line each.
 
         All files are durable before the first line is written, and all lines are written at once: a reader sees no line
-        without its file. The same rows again share their file and add a generation.
+        without its file. The same rows again share their file and add a generation. A batch that adds to its day lands
+        with what its key holds already.
 
         Returns
         -------
@@ -99,11 +102,40 @@ class Lake:
         check_batches(given)
         captured_at = self._clock.now()
         files: dict[Path, bytes] = {}
-        landings = [self._prepare(batch, files) for batch in given]
+        whole = {i: self._prepare(batch, files) for i, batch in enumerate(given) if not batch.adds_to_day}
         with self._lock():
+            # What is there already is read under the lock: nobody adds to the day in between.
+            landings = [whole.get(i) or self._prepare(self._added(batch), files) for i, batch in enumerate(given)]
             place_files({p: b for p, b in files.items() if not _holds(p, b)}, tmp=self.root / "tmp", root=self.root)
             committed_at = self._instant()
             return self._manifest.append([self._line(x, captured_at, committed_at) for x in landings])
+
+    def _added(self, batch: RawBatch) -> RawBatch:
+        """Return the batch with what its key holds already; of two rows of one grain the new one."""
+        held = next((g for g in reversed(self._manifest.generations()) if g.key == batch.key and g.path), None)
+        if held is None:
+            return batch
+        paths = [p for p in (held.path, held.quarantine_path) if p is not None]
+        faults = [fault for p in paths if (fault := file_fault(p, held.key)) is not None]
+        if faults:
+            raise LakeError(faults[0])
+        table = RAW_TABLES[batch.key.dataset]
+        rows = pl.concat([self._in_todays_layout(held, table), batch.rows])
+        rejected = batch.rejected
+        if held.quarantine_path is not None:
+            rejected = pl.concat([pl.read_parquet(held.quarantine_path), rejected]).unique(maintain_order=True)
+        return replace(batch, rows=rows.unique(table.grain, keep="last", maintain_order=True), rejected=rejected)
+
+    @staticmethod
+    def _in_todays_layout(held: Generation, table: Table) -> pl.DataFrame:
+        rows = pl.read_parquet(held.path or "")
+        new = [name for name in table.columns if name not in rows.columns]
+        if set(new) - table.nullable or set(rows.columns) - set(table.columns):
+            raise LakeError(
+                f"{held.path}: rows of schema_version {held.schema_version} cannot stand beside those of "
+                f"{table.schema_version}: land what was seen on {held.key.day} under another source"
+            )
+        return rows.with_columns(pl.lit(None, table.raw_schema[name]).alias(name) for name in new).select(table.columns)
 
     def _prepare(self, batch: RawBatch, files: dict[Path, bytes]) -> _Landing:
         body = rows_bytes(batch.rows, RAW_TABLES[batch.key.dataset])

@@ -8,6 +8,7 @@ import random
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pipelines.lake import store
 from pipelines.lake.landing import LandingRefused
 from pipelines.lake.manifest import LakeError, ManifestCorrupt
 from pipelines.lake.store import Lake, LakeBusy
+from quality.schemas.raw import RAW_TABLES
 
 Candles = Callable[..., RawBatch]
 DAY = date(2026, 1, 1)
@@ -471,3 +473,58 @@ def test_random_truncations_of_parquet_are_found(lake: Lake, candles: Candles) -
     for _ in range(20):
         generation.path.write_bytes(whole[: rng.randrange(len(whole))])
         assert len(lake.verify()) == 1
+
+
+# -- what is added to its day
+
+
+def test_what_is_seen_later_on_a_day_is_added_and_replaces_only_its_own_rows(lake: Lake, candles: Candles) -> None:
+    first = candles(hours=3, close=100.0, refused=1, payloads=("a" * 64,))
+    second = replace(candles(hours=1, close=200.0, refused=2, payloads=("b" * 64,)), adds_to_day=True)
+    lake.commit([first])
+    [landed] = lake.commit([second])
+    assert landed.rows_count == 3
+    assert landed.path is not None
+    assert pl.read_parquet(landed.path).sort("interval_start_utc")["close_quote"].to_list() == [200.0, 100.0, 100.0]
+    # The refused row that both tell of stands once.
+    assert landed.quarantined_rows_count == 2
+    assert landed.payloads == ("b" * 64,), "the earlier line names the others"
+    other = replace(candles(hours=2, symbol="ETHUSDT"), adds_to_day=True)
+    assert lake.commit([other])[0].rows_count == 5
+    assert lake.commit([other])[0].rows_count == 5, "again is the same"
+
+
+def test_the_first_look_of_a_day_is_the_day(lake: Lake, candles: Candles) -> None:
+    batch = replace(candles(hours=2), adds_to_day=True)
+    assert lake.commit([batch])[0].rows_count == 2
+    assert lake.commit([replace(candles(day=date(2026, 1, 2), hours=1), adds_to_day=True)])[0].rows_count == 1
+
+
+def test_a_damaged_day_is_not_added_to(lake: Lake, candles: Candles) -> None:
+    [landed] = lake.commit([candles()])
+    assert landed.path is not None
+    landed.path.write_bytes(landed.path.read_bytes()[:-3])
+    with pytest.raises(LakeError, match="land the day again"):
+        lake.commit([replace(candles(hours=1), adds_to_day=True)])
+    assert lake.position == 0
+
+
+def test_rows_of_an_older_layout_are_added_to_where_what_is_new_may_be_missing(
+    lake: Lake, candles: Candles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = RAW_TABLES["candles"]
+    kept = tuple(f for f in old.fields if f.name != "volume_base")
+    older = replace(old, fields=kept, nullable=frozenset(), rules=())
+    batch = candles(hours=3)
+    with monkeypatch.context() as before:
+        before.setitem(RAW_TABLES, "candles", older)
+        lake.commit([replace(batch, rows=batch.rows.drop("volume_base"))])
+    [landed] = lake.commit([replace(candles(hours=1, close=5.0), adds_to_day=True)])
+    assert landed.path is not None
+    assert pl.read_parquet(landed.path).sort("interval_start_utc")["volume_base"].to_list() == [1.5, None, None]
+    with monkeypatch.context() as before:
+        before.setitem(RAW_TABLES, "candles", older)
+        lake.commit([replace(batch, rows=batch.rows.drop("volume_base"))])
+    monkeypatch.setitem(RAW_TABLES, "candles", replace(old, nullable=frozenset()))
+    with pytest.raises(LakeError, match="cannot stand beside"):
+        lake.commit([replace(candles(hours=1), adds_to_day=True)])
