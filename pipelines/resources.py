@@ -129,7 +129,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     if not venues:
         return {}
     from pipelines.sources.exchanges import client_class  # noqa: PLC0415 - ccxt takes a second to import
-    from pipelines.sources.transport import Gate  # noqa: PLC0415
+    from pipelines.sources.gate import Gate  # noqa: PLC0415
 
     host = urlsplit(settings.exchange_base_url).hostname if settings.exchange_base_url else None
     is_synthetic = host in LOOPBACK

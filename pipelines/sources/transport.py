@@ -1,7 +1,11 @@
 """Requests through ccxt that keep every body, obey `Retry-After`, and say in one code why a source did not answer.
 
 Belongs here: payload capture, retries, the block that a 429 or a ban leaves behind, the classification of failures. It knows
-no venue: which requests exist and what their answers mean stands in ``binance.py`` and its siblings; paging in ``paging.py``.
+no venue: which requests exist and what their answers mean stands in ``binance.py`` and its siblings; paging in ``paging.py``;
+what processes share (blocks, budget, turns) in ``gate.py``.
+
+Where ccxt's `enableRateLimit` is on, its `throttle` (one process, no burst) is replaced by the gate's budget: ccxt still says
+what each request costs, and nothing is paced twice.
 
 ccxt 4.5.64 does not read `Retry-After`, calls a geoblock and a wrong request "not available", and hands a torn body on as
 text: so failures are judged by the HTTP status and the body that the session saw, and ccxt's exception only by its family.
@@ -15,20 +19,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from assets.ports import Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import redacted
+from pipelines.sources.gate import Gate, lanes_needed
 from pipelines.sources.wire_values import of
 
 BAN_STATUSES = frozenset({403, 418})
@@ -37,10 +39,15 @@ GEOBLOCK_STATUS = 451
 GEOBLOCK_WORDS = b"block access from your country"
 RATE_LIMIT_STATUS = 429
 
+# How parsers break on a shape that they do not know.
+BROKEN_PARSER = (TypeError, KeyError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
+
 # A ban without Retry-After: Binance's shortest ban is two minutes. Shorter would ask again inside the ban.
 LEAST_BAN_S = 120.0
 # A 429 without Retry-After: budgets are per minute.
 LEAST_PAUSE_S = 60.0
+# No venue bans for longer than days; what asks for more is a mistake, and beyond the calendar it could not be kept.
+LONGEST_BLOCK_S = 366 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Response:
-    """What the session saw: status, headers with lower-case names, body, redacted request."""
+    """What the session saw: status, headers with lower-case names, body, redacted request.
+
+    `is_whole` is False where the connection broke, or the encoding did, before the body could be read; it is empty then.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     request: str
+    is_whole: bool = True
 
 
 class _Retryable(Exception):
@@ -95,63 +106,14 @@ class _Retryable(Exception):
         self.wait_s = wait_s
 
 
-class Gate:
-    """Until when a host must not be asked, shared by the processes of a machine where a folder is given.
-
-    Limits are per IP and not per process. With a folder, requests to one host take turns under a file lock, so that none
-    leaves while another process is being told to stop.
-
-    Parameters
-    ----------
-    folder : pathlib.Path or None
-        Where the blocks are kept, one small file per host; None keeps them in this object.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-        self._own: dict[str, tuple[datetime, str]] = {}
-
-    @contextmanager
-    def turn(self, host: str) -> Iterator[None]:
-        """Hold the host while one request is under way."""
-        if self._folder is None:
-            yield
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._file(host).with_suffix(".lock")):
-            yield
-
-    def block(self, host: str, until: datetime, code: str) -> None:
-        """Remember that a host must not be asked before `until` (UTC, naive), and why."""
-        if self._folder is None:
-            self._own[host] = (until, code)
-            return
-        beside = self._file(host).with_suffix(".new")
-        beside.write_text(json.dumps({"until": until.isoformat(), "code": code}), encoding="utf-8")
-        beside.replace(self._file(host))
-
-    def blocked(self, host: str) -> tuple[datetime, str] | None:
-        """Return the last block of a host, which may have passed, or None."""
-        if self._folder is None:
-            return self._own.get(host)
-        try:
-            held = json.loads(self._file(host).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return datetime.fromisoformat(held["until"]), str(held["code"])
-
-    def _file(self, host: str) -> Path:
-        folder = self._folder or Path()
-        return folder / f"{''.join(c if c.isalnum() or c in '.-' else '_' for c in host)}.json"
-
-
 class Transport:
     """One ccxt exchange behind payload capture, retries and one vocabulary of failure.
 
     Parameters
     ----------
     exchange : ccxt.Exchange
-        A synchronous exchange; its session gets a hook, its JSON parser refuses torn bodies. Its own retries must be off.
+        A synchronous exchange; its session gets a hook, its JSON parser refuses torn bodies, the gate takes the place of
+        its throttle. Its own retries must be off.
     lake : PayloadKeeper
         Keeps every body.
     clock : Clock
@@ -163,7 +125,7 @@ class Transport:
     policy : RetryPolicy
         Retries.
     gate : Gate or None
-        Blocks; give one with a folder to share them between processes.
+        Blocks, budgets and turns; give one with a folder to share them between processes.
     sleep : callable
         Waits seconds; tests hand in their own.
     """
@@ -191,8 +153,12 @@ class Transport:
         # The answer of the request under way; None while nothing has come.
         self._latest: _Response | None = None
         self._waited_until: dict[str, datetime] = {}
+        self._host, self._url = "", ""
+        # Seconds of the host's time that the request under way cost (0: not paced), and that an answer takes of late.
+        self._cost_s, self._answer_s = 0.0, 0.0
+        self._unit_s = float(exchange.rateLimit) / 1000
         self._lenient_parse, self._send = exchange.parse_json, exchange.fetch
-        exchange.parse_json, exchange.fetch = self._parse, self._fetch
+        exchange.parse_json, exchange.fetch, exchange.throttle = self._parse, self._fetch, self._pace
         exchange.session.hooks["response"].append(self._keep)
 
     def call(self, ask: Callable[[], Any], *, url: str) -> Answer:
@@ -230,24 +196,48 @@ class Transport:
         import ccxt  # noqa: PLC0415 - takes a second to import
 
         parts = urlsplit(url)
-        host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-        self._pass_gate(host, url)
+        self._host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        self._url = url
+        self._pass_gate(self._host, url)
         self._seen.clear()
-        with self._gate.turn(host):
-            self._refuse_inside_block(host, url)
-            try:
-                value = ask()
-            except ccxt.BaseError as error:
-                # Not chained: ccxt writes the whole URL, query and all, into its messages.
-                raise self._judged(error, host, url) from None
-            except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
-                # ccxt's parsers assume the documented shape and break in these ways where it changes.
-                reason = f"answered in a shape ccxt cannot parse ({type(error).__name__})"
-                raise SourceOutage("venue_error", self._line(reason, url)) from error
+        self._latest = None
+        try:
+            value = ask()
+        except ccxt.BaseError as error:
+            raise self._judged(error, self._host, url) from None
+        except BROKEN_PARSER as error:
+            # ccxt's parsers assume the documented shape and break in these ways where it changes.
+            reason = f"answered in a shape ccxt cannot parse ({type(error).__name__})"
+            raise SourceOutage("venue_error", self._line(reason, url)) from error
         if not self._seen:
             raise RuntimeError(f"{self._venue}: a call to {redacted(url)} sent no request")
         hashes = tuple(sha for _, sha in self._seen)
         return Answer(value, hashes[-1], hashes, self._seen[-1][0].request)
+
+    def _pace(self, cost: float | None = None) -> None:
+        """Stand in for ccxt's throttle: wait until all processes together have `cost` left to spend on the host."""
+        cost_s = self._unit_s * (1.0 if cost is None else float(cost))
+        while (wait_s := self._gate.spend(self._host, cost_s)) > 0:
+            self._sleep(wait_s)
+        self._cost_s = cost_s
+
+    def _fetch(self, *args: Any, **kwargs: Any) -> Any:
+        """Stand in for ccxt's fetch: send one request in the host's turn, and judge its failure before the turn ends."""
+        import ccxt  # noqa: PLC0415
+
+        self._latest = None
+        cost_s, self._cost_s = self._cost_s, 0.0
+        with self._gate.turn(self._host, lanes_needed(self._answer_s, cost_s)):
+            self._refuse_inside_block(self._host, self._url)
+            began = time.perf_counter()
+            try:
+                value = self._send(*args, **kwargs)
+            except ccxt.BaseError as error:
+                # Not chained: ccxt writes the whole URL, query and all, into its messages.
+                raise self._judged(error, self._host, self._url) from None
+        # Of late: a fifth of the newest.
+        self._answer_s += 0.2 * (time.perf_counter() - began - self._answer_s)
+        return value
 
     def _judged(self, error: Exception, host: str, url: str) -> Exception:
         """Turn a failed attempt into an outage, retryable or not."""
@@ -267,6 +257,9 @@ class Transport:
             self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "rate_limited")
             outage = SourceOutage("rate_limited", f"{line}; it asks to wait {wait_s:.0f} s")
             return outage if wait_s > self._policy.retry_after_cap_s else _Retryable(outage, wait_s)
+        if status < 400 and not response.is_whole:
+            broke = f"answered {status} and broke off before the end of the body"
+            return _Retryable(SourceOutage("unreachable", self._line(broke, response.request)))
         is_geoblocked = status == GEOBLOCK_STATUS or (status in BAN_STATUSES and GEOBLOCK_WORDS in response.body)
         if status in BAN_STATUSES and not is_geoblocked:
             wait_s = self._retry_after_s(response.headers, self._least_ban_s)
@@ -329,12 +322,12 @@ class Transport:
         """Read `Retry-After`: seconds or an HTTP date; the default where it is absent or cannot be read."""
         text = headers.get("retry-after", "").strip()
         if text.isascii() and text.isdigit():
-            return float(text)
+            return min(float(text), LONGEST_BLOCK_S)
         try:
             at = parsedate_to_datetime(text).astimezone(UTC).replace(tzinfo=None)
-        except ValueError:
+        except (ValueError, OverflowError):
             return default
-        return max(0.0, (at - self._clock.now()).total_seconds())
+        return min(max(0.0, (at - self._clock.now()).total_seconds()), LONGEST_BLOCK_S)
 
     # -- capture ------------------------------------------------------------------------------------------------------
 
@@ -342,13 +335,15 @@ class Transport:
         """Session hook: keep the body's bytes as they came over the wire, before anything parses them."""
         request = redacted(f"{response.request.method} {response.url}")
         headers = {str(k).lower(): str(v) for k, v in response.headers.items()}
-        seen = _Response(int(response.status_code), headers, bytes(response.content), request)
+        try:
+            body = bytes(response.content)
+        except Exception:
+            # The status line came: a ban holds also where its body does not.
+            self._latest = _Response(int(response.status_code), headers, b"", request, is_whole=False)
+            raise
+        seen = _Response(int(response.status_code), headers, body, request)
         self._seen.append((seen, self._lake.save_payload(seen.body, request)))
         self._latest = seen
-
-    def _fetch(self, *args: Any, **kwargs: Any) -> Any:
-        self._latest = None
-        return self._send(*args, **kwargs)
 
     def _parse(self, text: str) -> Any:
         """Parse a body; a success that is not JSON is a fault here and not a string for the caller."""

@@ -24,10 +24,11 @@ from assets.ports import Capture, Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import checked_base_url, rehosted
 from pipelines.sources.depth import BANDS_BPS, BookFault, bands_of
 from pipelines.sources.exchanges import AS_OF_NOW
+from pipelines.sources.gate import Gate
 from pipelines.sources.liquidations import STREAMS, ContractTerms, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape
-from pipelines.sources.transport import LEAST_BAN_S, Answer, Gate, RetryPolicy, Transport
+from pipelines.sources.transport import LEAST_BAN_S, Answer, RetryPolicy, Transport
 from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
 from quality.schemas.raw import RAW_TABLES
 

@@ -22,7 +22,8 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
 from pipelines.sources.addresses import checked_base_url, is_loopback, redacted, rehosted
-from pipelines.sources.transport import Gate, RetryPolicy, Transport
+from pipelines.sources.gate import Gate
+from pipelines.sources.transport import RetryPolicy, Transport
 
 NOW = datetime(2025, 9, 2, 12, 0)
 
@@ -296,15 +297,17 @@ def test_a_request_is_sent_while_its_host_is_held(sandbox: Sandbox, tmp_path: Pa
     sandbox.restart(now=NOW)
     bench = Bench(sandbox.base_url, HandClock(NOW), Gate(tmp_path))
     tried: list[str] = []
+    send = bench.exchange.session.send
 
-    def ask() -> Any:
+    def watched(*args: Any, **kwargs: Any) -> Any:
         lock = next(tmp_path.glob("*.lock"))
         with pytest.raises(Timeout), FileLock(lock, timeout=0):
             pass
         tried.append(lock.name)
-        return bench.exchange.fapiPublicGetTime()
+        return send(*args, **kwargs)
 
-    bench.transport.call(ask, url=bench.url)
+    bench.exchange.session.send = watched
+    bench.time()
     assert len(tried) == 1
     with FileLock(tmp_path / tried[0], timeout=0):
         pass
@@ -316,7 +319,7 @@ from datetime import datetime
 from pathlib import Path
 from assets.ports import SourceOutage
 from pipelines.sources.binance import BinanceUsdm
-from pipelines.sources.transport import Gate
+from pipelines.sources.gate import Gate
 
 class Clock:
     def now(self):
