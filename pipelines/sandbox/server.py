@@ -6,9 +6,11 @@ Belongs here: HTTP, headers, the thread the server runs in. Does not: shapes (``
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,11 +42,15 @@ HTML = b"<html><body><h1>Request blocked.</h1></body></html>"
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as the server saw it (a path, or what a venue's one path was asked), and the status it answered with."""
+    """One request as the server saw it (a path, or what a venue's one path was asked), and the status it answered with.
+
+    `arrived_s` is the machine's monotonic clock.
+    """
 
     path: str
     query: Mapping[str, Any]
     status: int
+    arrived_s: float = 0.0
 
 
 @dataclass
@@ -77,6 +83,8 @@ class Sandbox:
 
     def fault_of(self, path: str) -> Fault | None:
         """Count a request against every rule and return the first that applies."""
+        if self.faults.storm is not None:
+            return self.faults.storm(path)
         chosen = None
         for i, rule in enumerate(self.faults.rules):
             if path.startswith(rule.path):
@@ -140,10 +148,15 @@ def build_app(sandbox: Sandbox) -> Starlette:
                 query = _json_object(await request.body())
             label = wire.label(route.path, query)
             used = sandbox.used_weights[wire.venue] = sandbox.used_weights.get(wire.venue, 0) + route.weight(query)
-            response = _respond(sandbox, wire, route, label, query)
+            arrived_s = time.monotonic()
+            fault = sandbox.fault_of(label)
+            response = _respond(sandbox, wire, route, fault, label, query)
             if wire.weight_header:
                 response.headers[wire.weight_header] = str(used)
-            sandbox.requests.append(Seen(label, query, response.status_code))
+            sandbox.requests.append(Seen(label, query, response.status_code, arrived_s))
+            wait_s = sandbox.faults.latency_s + (fault.late_s if fault is not None else 0.0)
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
             return response
 
         return handle
@@ -163,8 +176,9 @@ def wires_of(world: World) -> list[Wire]:
     return [BinanceWire(world), BybitWire(world), OkxWire(world), HyperliquidWire(world)]
 
 
-def _respond(sandbox: Sandbox, wire: Wire, route: wires.Route, label: str, query: Mapping[str, Any]) -> Response:
-    fault = sandbox.fault_of(label)
+def _respond(
+    sandbox: Sandbox, wire: Wire, route: wires.Route, fault: Fault | None, label: str, query: Mapping[str, Any]
+) -> Response:
     if fault is not None and fault.kind in wire.refusals:
         status, refusal = wire.refusals[fault.kind]
         waits = fault.kind in ("rate_limited", "banned") and fault.retry_after_s is not None
@@ -188,6 +202,9 @@ def _respond(sandbox: Sandbox, wire: Wire, route: wires.Route, label: str, query
     if fault is not None and fault.kind == "torn":
         half = bytes(response.body)[: max(1, len(response.body) // 2)]
         return Response(half, 200, media_type="application/json")
+    if fault is not None and fault.kind == "broken_off":
+        promised = {"Content-Length": str(len(response.body) + 1)}
+        return Response(response.body, 200, promised, media_type="application/json")
     return response
 
 
