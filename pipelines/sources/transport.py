@@ -150,6 +150,7 @@ class Transport:
         self._gate = gate or Gate()
         self._sleep = sleep
         self._seen: list[tuple[_Response, str]] = []
+        self._unsaved: list[_Response] = []
         # The answer of the request under way; None while nothing has come.
         self._latest: _Response | None = None
         self._waited_until: dict[str, datetime] = {}
@@ -227,16 +228,22 @@ class Transport:
 
         self._latest = None
         cost_s, self._cost_s = self._cost_s, 0.0
-        with self._gate.turn(self._host, lanes_needed(self._answer_s, cost_s)):
-            self._refuse_inside_block(self._host, self._url)
-            began = time.perf_counter()
-            try:
-                value = self._send(*args, **kwargs)
-            except ccxt.BaseError as error:
-                # Not chained: ccxt writes the whole URL, query and all, into its messages.
-                raise self._judged(error, self._host, self._url) from None
-        # Of late: a fifth of the newest.
-        self._answer_s += 0.2 * (time.perf_counter() - began - self._answer_s)
+        try:
+            with self._gate.turn(self._host, lanes_needed(self._answer_s, cost_s)):
+                self._refuse_inside_block(self._host, self._url)
+                began = time.perf_counter()
+                try:
+                    value = self._send(*args, **kwargs)
+                except ccxt.BaseError as error:
+                    # Not chained: ccxt writes the whole URL, query and all, into its messages.
+                    raise self._judged(error, self._host, self._url) from None
+                # Of late: a fifth of the newest.
+                self._answer_s += 0.2 * (time.perf_counter() - began - self._answer_s)
+        finally:
+            # After the turn: the lake syncs to disk, and may wait for another process's commit.
+            while self._unsaved:
+                seen = self._unsaved.pop(0)
+                self._seen.append((seen, self._lake.save_payload(seen.body, seen.request)))
         return value
 
     def _judged(self, error: Exception, host: str, url: str) -> Exception:
@@ -342,7 +349,7 @@ class Transport:
             self._latest = _Response(int(response.status_code), headers, b"", request, is_whole=False)
             raise
         seen = _Response(int(response.status_code), headers, body, request)
-        self._seen.append((seen, self._lake.save_payload(seen.body, request)))
+        self._unsaved.append(seen)
         self._latest = seen
 
     def _parse(self, text: str) -> Any:
