@@ -25,7 +25,7 @@ VENUES = ("binance", "bybit", "okx")
 DATASETS = ("candles", "funding_rates", "open_interest")
 FIRST, DAYS = date(2025, 9, 1), 5
 NOW = datetime(2025, 9, 7, 12)
-CLIENT_TIMEOUT_MS, LATE_S = 2_000, 2.5
+CLIENT_TIMEOUT_MS, LATE_S = 1_500, 1.8
 
 # The venue's own windows where it names none: a little less than what a client takes them for.
 UNTOLD_PAUSE_S, UNTOLD_BAN_S = 59.0, 119.0
@@ -78,7 +78,8 @@ class Storm:
             return Fault("banned", retry_after_s=None)
         fault = self._drawn(random.Random(f"{self.seed}:{self.seen}"))
         if fault is not None:
-            name = fault.kind + ("" if fault.retry_after_s is not None else " without Retry-After")
+            is_untold = fault.kind in ("rate_limited", "banned") and fault.retry_after_s is None
+            name = f"{fault.kind} without Retry-After" if is_untold else fault.kind
             self.kinds[name] = self.kinds.get(name, 0) + 1
             window_s = {"rate_limited": UNTOLD_PAUSE_S, "banned": UNTOLD_BAN_S, "forbidden": UNTOLD_BAN_S}.get(
                 fault.kind
