@@ -46,6 +46,7 @@ _KLINES = Request(
     _asked(interval="1h"),
     _records,
     lambda v: ms_of(v[0]) if isinstance(v, list) and v else None,
+    width=12,
 )
 _FUNDING = Request(
     "fapiPublicGetFundingRate", "/fapi/v1/fundingRate", _asked(), _records, lambda v: ms_of(of(v, "fundingTime"))

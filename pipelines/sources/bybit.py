@@ -81,6 +81,7 @@ _KLINES = Request(
     _asked("start", "end", 1, KLINES_LIMIT, interval="60"),
     _records,
     lambda v: ms_of(v[0]) if isinstance(v, list) and v else None,
+    width=7,
 )
 _FUNDING = Request(
     "publicGetV5MarketFundingHistory",

@@ -26,7 +26,7 @@ class Band:
 
 
 class BookFault(ValueError):
-    """A book that cannot be summed: a side is empty, a level is not a positive finite number, or the sides cross."""
+    """A book that cannot be summed: a side empty, a price twice, a level that is no positive number, or the sides cross."""
 
 
 def mid_of(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, float]]) -> float:
@@ -40,13 +40,17 @@ def mid_of(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, floa
     Raises
     ------
     BookFault
-        Where a side is empty, a price is not positive, a quantity negative, a number not finite, or the book is crossed.
+        Where a side is empty, a price is not positive, a quantity negative, a number not finite, a price stands twice on a
+        side, or the book is crossed.
     """
     if not bids or not asks:
         raise BookFault("a side of the book is empty")
     for price, quantity in (*bids, *asks):
         if not (math.isfinite(price) and math.isfinite(quantity) and price > 0 and quantity >= 0):
             raise BookFault(f"a level of the book is not a positive number: price {price}, quantity {quantity}")
+    for side in (bids, asks):
+        if len({price for price, _ in side}) < len(side):
+            raise BookFault("a price stands twice on a side of the book")
     best_bid, best_ask = max(p for p, _ in bids), min(p for p, _ in asks)
     if best_bid >= best_ask:
         raise BookFault(f"the book is crossed: best bid {best_bid} is not below best ask {best_ask}")

@@ -83,6 +83,7 @@ _RECENT_CANDLES = Request(
     _between("before", "after", bar="1H"),
     _records,
     _first_ms,
+    width=9,
 )
 _HISTORY_CANDLES = Request(
     "publicGetMarketHistoryCandles",
@@ -90,6 +91,7 @@ _HISTORY_CANDLES = Request(
     _between("before", "after", bar="1H"),
     _records,
     _first_ms,
+    width=9,
 )
 _FUNDING = Request(
     "publicGetPublicFundingRateHistory",
@@ -104,6 +106,7 @@ _OPEN_INTEREST = Request(
     _between("begin", "end", period="1H"),
     _records,
     _first_ms,
+    width=4,
 )
 
 
@@ -117,6 +120,7 @@ class Okx(VenueClient):
     origin = "https://www.okx.com"
     catalogue_path = "/api/v5/public/instruments"
     counts_contracts = True
+    level_width = 4
     limits = {  # noqa: RUF012 - a constant of the class
         "candles": CANDLES_LIMIT,
         "funding_rates": FUNDING_LIMIT,

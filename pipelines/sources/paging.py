@@ -84,8 +84,9 @@ def fetch_range(fetch_page: FetchPage[T], wanted: Range, clock: Callable[[T], in
     wanted : Range
         The range and what is known of the records.
     clock : callable
-        A record's time in milliseconds, or None where it cannot be read. Records of one time are one record: the answer
-        that came last is kept. Records without a time are kept once per content.
+        A record's time in milliseconds, or None where it cannot be read. Records of one time are one record, and the answer
+        that came last is kept; where one page tells several that differ, all of them are, for nobody knows which is right.
+        Records without a time are kept once per content.
 
     Returns
     -------
@@ -166,7 +167,7 @@ class _Pager(Generic[T]):
         self._fetch_page = fetch_page
         self._wanted = wanted
         self._clock = clock
-        self._found: dict[int, T] = {}
+        self._found: dict[int, list[T]] = {}
         self._timeless: dict[str, T] = {}
         # An irregular series may be eight times as dense as its spacing: funding declared eight-hourly may settle hourly.
         expected = (1 if wanted.is_regular else 8) * ((wanted.end_ms - wanted.start_ms) // wanted.spacing_ms + 1)
@@ -176,7 +177,7 @@ class _Pager(Generic[T]):
         self._largest_page = 0
 
     def records(self) -> list[T]:
-        return [self._found[at] for at in sorted(self._found)] + list(self._timeless.values())
+        return [record for at in sorted(self._found) for record in self._found[at]] + list(self._timeless.values())
 
     def walk(self) -> None:
         """Go through the range once, always on from the newest record of the last page."""
@@ -308,6 +309,7 @@ class _Pager(Generic[T]):
             self._fail("no_progress", wanted.start_ms, wanted.end_ms, "its pages bring the range no further")
         page = self._fetch_page(since, until, limit or wanted.limit)
         times: list[int] = []
+        told: dict[int, list[T]] = {}
         fresh = False
         self._largest_page = max(self._largest_page, len(page))
         for record in page:
@@ -319,7 +321,10 @@ class _Pager(Generic[T]):
             times.append(at)
             if wanted.start_ms <= at < wanted.end_ms:
                 fresh = fresh or at not in self._found
-                self._found[at] = record
+                same = told.setdefault(at, [])
+                if record not in same:
+                    same.append(record)
+        self._found.update(told)
         return times, fresh
 
     def _fail(self, reason: str, left: int, right: int, why: str) -> None:

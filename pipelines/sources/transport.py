@@ -31,13 +31,16 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from assets.ports import Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import redacted
 from pipelines.sources.gate import Gate, lanes_needed
-from pipelines.sources.wire_values import of
+from pipelines.sources.wire_values import number, of
 
 BAN_STATUSES = frozenset({403, 418})
 GEOBLOCK_STATUS = 451
 # What a venue's delivery network (Bybit's: CloudFront) says with 403, which is a ban everywhere else.
 GEOBLOCK_WORDS = b"block access from your country"
 RATE_LIMIT_STATUS = 429
+
+# Catalogues nest five deep; at some hundreds Python's own recursion ends.
+DEEPEST_BODY = 50
 
 # How parsers break on a shape that they do not know.
 BROKEN_PARSER = (TypeError, KeyError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
@@ -112,8 +115,8 @@ class Transport:
     Parameters
     ----------
     exchange : ccxt.Exchange
-        A synchronous exchange; its session gets a hook, its JSON parser refuses torn bodies, the gate takes the place of
-        its throttle. Its own retries must be off.
+        A synchronous exchange; its session gets a hook, its JSON parser refuses torn bodies, its numbers are read strictly,
+        the gate takes the place of its throttle. Its own retries must be off.
     lake : PayloadKeeper
         Keeps every body.
     clock : Clock
@@ -160,6 +163,8 @@ class Transport:
         self._unit_s = float(exchange.rateLimit) / 1000
         self._lenient_parse, self._send = exchange.parse_json, exchange.fetch
         exchange.parse_json, exchange.fetch, exchange.throttle = self._parse, self._fetch, self._pace
+        # Python's float, which ccxt takes, reads more than numbers.
+        exchange.number = number
         exchange.session.hooks["response"].append(self._keep)
 
     def call(self, ask: Callable[[], Any], *, url: str) -> Answer:
@@ -359,10 +364,28 @@ class Transport:
         value = self._lenient_parse(text)
         if not isinstance(value, dict | list) and self._latest is not None and self._latest.status < 400:
             raise ccxt.BadResponse("the body is not JSON")
+        if _is_deeper_than(value, DEEPEST_BODY):
+            raise ccxt.BadResponse("the body is nested deeper than any answer")
         return value
 
     def _line(self, reason: str, request: str) -> str:
         return f"{self._venue} {reason} ({redacted(request)})"
+
+
+def _is_deeper_than(value: Any, most: int) -> bool:
+    """Return whether lists and objects are nested deeper than `most`: what walks them down recurses."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            child
+            for v in level
+            if isinstance(v, dict | list)
+            for child in (v.values() if isinstance(v, dict) else v)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _said(body: bytes) -> str:

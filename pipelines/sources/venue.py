@@ -81,6 +81,8 @@ class VenueClient(ABC):
     memory: ClassVar[Mapping[str, timedelta]] = {}
     # True where the venue counts quantities in contracts.
     counts_contracts: ClassVar[bool] = False
+    # Entries of a book's level, as documented: price and quantity first.
+    level_width: ClassVar[int] = 2
     # Seconds of a ban that names no end.
     least_ban_s: ClassVar[float] = LEAST_BAN_S
 
@@ -201,7 +203,7 @@ class VenueClient(ABC):
             except PagingFault as fault:
                 raise self._beside(request, contract, str(fault)) from fault
             rows += [
-                {**self._identity(contract), **row(contract, r.value), "payload_sha256": r.payload_sha256}
+                {**self._identity(contract), **row(contract, request.told(r.value)), "payload_sha256": r.payload_sha256}
                 for r in records
             ]
         return self._capture(dataset, rows, tuple(payloads), f"{self.method} {request.path}")
@@ -454,7 +456,7 @@ class VenueClient(ABC):
         """Return a side's levels as numbers, in base units; what is no number becomes NaN, which the sums refuse."""
         levels = []
         for entry in entries if isinstance(entries, list) else []:
-            pair = entry[:2] if isinstance(entry, list) else []
+            pair = entry[:2] if isinstance(entry, list) and len(entry) >= self.level_width else []
             price, quantity = (figure(v) for v in (*pair, None, None)[:2])
             quantity = self._in_base(contract, quantity, price)
             levels.append((math.nan if price is None else price, math.nan if quantity is None else quantity))

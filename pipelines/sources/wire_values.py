@@ -23,13 +23,29 @@ def of(record: Any, key: str) -> Any:
 
 def figure(value: Any) -> float | None:
     """Return a figure (a string or a number on the wire), None where it is absent or no number."""
-    # Python reads "1_000" as a number; no venue means that.
-    if value is None or isinstance(value, bool | list | dict) or (isinstance(value, str) and "_" in value):
+    if value is None or isinstance(value, bool | list | dict):
+        return None
+    # Python reads "1_000" and the digits of every script as numbers; no venue means that.
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
         return None
     try:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def number(value: Any) -> float:
+    """Return a figure as `figure` does.
+
+    Raises
+    ------
+    ValueError
+        Where it is absent or no number; ccxt, which reads a catalogue's figures with this, takes that for absent.
+    """
+    found = figure(value)
+    if found is None:
+        raise ValueError(f"{value!r:.40} is no number")
+    return found
 
 
 def ms_of(value: Any) -> int | None:
