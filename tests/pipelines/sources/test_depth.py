@@ -114,3 +114,11 @@ def test_a_book_that_cannot_be_summed_is_refused(
 ) -> None:
     with pytest.raises(BookFault, match=reason):
         bands_of(bids, asks)
+
+
+@pytest.mark.parametrize("side", ["bids", "asks"])
+def test_a_price_that_stands_twice_would_count_twice_and_is_refused(side: str) -> None:
+    book = {"bids": [(99.0, 1.0), (98.0, 2.0)], "asks": [(101.0, 1.0), (102.0, 2.0)]}
+    book[side].append(book[side][1])
+    with pytest.raises(BookFault, match="stands twice"):
+        bands_of(book["bids"], book["asks"])

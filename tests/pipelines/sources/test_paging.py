@@ -89,7 +89,9 @@ def _case(kind: str, seed: int) -> tuple[Server, Range, list[int]]:
     rng = np.random.default_rng([seed, len(kind), sum(kind.encode())])
     hours = int(rng.integers(1, 120))
     before, after = int(rng.integers(1, 40)), int(rng.integers(0, 40))
-    grid = np.arange(-before, hours + after) * HOUR + BASE
+    # A range may begin within an hour, and anywhere against the edges to which a server rounds.
+    grid = (np.arange(-before, hours + after) + int(rng.integers(0, 5_000))) * HOUR + BASE
+    start = int(grid[before]) - int(rng.choice([0, 0, int(rng.integers(1, HOUR))]))
     kept = rng.random(grid.size) > rng.choice([0.0, 0.02, 0.3])
     # The venue shows a record from right before the range: what a start without one means is tested apart.
     kept[before - 1] = True
@@ -98,7 +100,7 @@ def _case(kind: str, seed: int) -> tuple[Server, Range, list[int]]:
     floor_hours = int(rng.integers(2, 8))
     if kind == "floored":
         limit = max(limit, 2 * floor_hours)
-    start, end = BASE, BASE + hours * HOUR
+    end = start + hours * HOUR
     truth = [t for t in times if start <= t < end]
     late = (
         frozenset(int(t) for t in rng.choice(truth, size=min(3, len(truth)), replace=False)) if truth else frozenset()
@@ -118,11 +120,38 @@ def _fetch(server: Server, wanted: Range) -> list[int]:
     return [at for at, _ in fetch_range(server.page, wanted, lambda r: r[0])]
 
 
+@pytest.mark.trial("paginator_windows")
 @pytest.mark.parametrize("kind", KINDS)
 def test_fetch_range_has_no_gap_and_no_duplicate(kind: str, trial_count: Callable[[int], int]) -> None:
     for seed in range(trial_count(1000)):
         server, wanted, truth = _case(kind, seed)
         assert _fetch(server, wanted) == truth, f"{kind}, window {seed}"
+
+
+@pytest.mark.trial("paginator_windows")
+def test_an_old_since_is_complete_wherever_nothing_was_forgotten(trial_count: Callable[[int], int]) -> None:
+    faults = lost_windows = 0
+    count = trial_count(1000)
+    for seed in range(count):
+        server, wanted, truth = _case("old_since", seed)
+        # The server shows nothing from before this instant, which may lie before, in, or after the range.
+        server.retention_from = wanted.start_ms + int(np.random.default_rng(seed).integers(-60, 60)) * HOUR
+        shown = [t for t in server.times if t >= server.retention_from]
+        is_lost = any(t < server.retention_from for t in truth)
+        lost_windows += is_lost
+        try:
+            got = _fetch(server, wanted)
+        except PagingFault as fault:
+            # Allowed only where a server that forgot looks the same: nothing from before the range is shown any more.
+            assert fault.reason == "since_moved"
+            assert not any(t < wanted.start_ms for t in shown), f"window {seed}"
+            faults += 1
+            continue
+        assert got == [t for t in truth if t in shown], f"window {seed}"
+        # Where the server shows nothing at all any more, the range is empty by its own word.
+        assert got == truth or not shown, f"window {seed}"
+    assert faults >= lost_windows // 2 > 0
+    assert faults < count
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "old_since"])
@@ -249,3 +278,9 @@ def test_a_clean_range_costs_few_requests() -> None:
     server = Server("inclusive", times, cap=1000)
     _fetch(server, Range(BASE, BASE + 768 * HOUR, HOUR, 1000))
     assert server.asked == 1
+
+
+def test_two_records_of_one_time_on_one_page_are_both_kept_where_they_differ() -> None:
+    page = [(BASE, "one"), (BASE, "other"), (BASE, "one"), (BASE + HOUR, "x")]
+    got = fetch_range(lambda *_: page, Range(BASE, BASE + 2 * HOUR, HOUR, 10), lambda r: r[0])
+    assert got == [(BASE, "one"), (BASE, "other"), (BASE + HOUR, "x")]
