@@ -130,6 +130,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
         return {}
     from pipelines.sources.exchanges import client_class  # noqa: PLC0415 - ccxt takes a second to import
     from pipelines.sources.gate import Gate  # noqa: PLC0415
+    from pipelines.sources.journal import Journal  # noqa: PLC0415
 
     host = urlsplit(settings.exchange_base_url).hostname if settings.exchange_base_url else None
     is_synthetic = host in LOOPBACK
@@ -149,6 +150,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
             universe=assets,
             is_synthetic=is_synthetic,
             gate=gate,
+            journal=Journal(home.root / "walks", lake, clock),
         )
         for venue in venues
     }

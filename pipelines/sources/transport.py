@@ -196,6 +196,11 @@ class Transport:
             raise last.outage from None
         return answer
 
+    def recall(self, payload_sha256: str, body: bytes, *, url: str) -> Answer:
+        """Return the answer that a kept body was, without asking."""
+        value = self._lenient_parse(body.decode("utf-8"))
+        return Answer(value, payload_sha256, (payload_sha256,), redacted(url))
+
     # -- one attempt --------------------------------------------------------------------------------------------------
 
     def _once(self, ask: Callable[[], Any], url: str) -> Answer:
@@ -242,6 +247,11 @@ class Transport:
                 except ccxt.BaseError as error:
                     # Not chained: ccxt writes the whole URL, query and all, into its messages.
                     raise self._judged(error, self._host, self._url) from None
+                except BROKEN_PARSER as error:
+                    # An error page on which ccxt's reader of errors breaks: the status says enough, a ban above all.
+                    if not self._is_error_page():
+                        raise
+                    raise self._judged(error, self._host, self._url) from None
                 # Of late: a fifth of the newest.
                 self._answer_s += 0.2 * (time.perf_counter() - began - self._answer_s)
         finally:
@@ -250,6 +260,9 @@ class Transport:
                 seen = self._unsaved.pop(0)
                 self._seen.append((seen, self._lake.save_payload(seen.body, seen.request)))
         return value
+
+    def _is_error_page(self) -> bool:
+        return self._latest is not None and self._latest.status >= 400
 
     def _judged(self, error: Exception, host: str, url: str) -> Exception:
         """Turn a failed attempt into an outage, retryable or not."""
@@ -392,7 +405,7 @@ def _said(body: bytes) -> str:
     """Return the venue's own code and message out of an error body, in one short printable piece, or nothing."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     names = next((pair for pair in (("code", "msg"), ("retCode", "retMsg")) if of(value, pair[1]) is not None), None)
     if names is None:

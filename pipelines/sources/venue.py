@@ -11,6 +11,7 @@ whose hash stands in the row.
 
 from __future__ import annotations
 
+import json
 import math
 import time as wall
 from abc import ABC, abstractmethod
@@ -25,6 +26,7 @@ from pipelines.sources.addresses import checked_base_url, rehosted
 from pipelines.sources.depth import BANDS_BPS, BookFault, bands_of
 from pipelines.sources.exchanges import AS_OF_NOW
 from pipelines.sources.gate import Gate
+from pipelines.sources.journal import Journal, Walk
 from pipelines.sources.liquidations import STREAMS, ContractTerms, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape
@@ -57,6 +59,8 @@ class VenueClient(ABC):
         Of the transport; a gate with a folder shares blocks between processes.
     page_limits : mapping or None
         Smaller page limits per dataset, for tests of page edges.
+    journal : Journal or None
+        Lets a series go on from the last page of a run that was killed; None begins at the first.
 
     Raises
     ------
@@ -98,6 +102,7 @@ class VenueClient(ABC):
         gate: Gate | None = None,
         sleep: Callable[[float], None] = wall.sleep,
         page_limits: Mapping[str, int] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.is_synthetic = is_synthetic
         self._base_url = checked_base_url(base_url, is_synthetic=is_synthetic, source=self.venue)
@@ -105,6 +110,7 @@ class VenueClient(ABC):
         self._universe = tuple(universe)
         self._limits = {**self.limits, **(page_limits or {})}
         self._lake, self._policy, self._gate, self._sleep = lake, policy, gate, sleep
+        self._journal = journal
         self._client: tuple[Any, Transport] | None = None
         self._catalogue: tuple[date, list[Contract], str] | None = None
 
@@ -195,13 +201,14 @@ class VenueClient(ABC):
         oldest_ms = self._oldest_ms(dataset, days[0])
         rows: list[dict[str, Any]] = []
         payloads: list[str] = []
+        walk = self._walk(dataset)
         for contract in self._contracts()[0]:
-            page = self._pages(request, contract, payloads, oldest_ms)
+            page = self._pages(request, contract, payloads, oldest_ms, walk)
             wanted = self._range(dataset, start, end, contract, spacing_ms, **more)
             try:
                 records = fetch_range(page, wanted, lambda r: request.clock(r.value))
             except PagingFault as fault:
-                raise self._beside(request, contract, str(fault)) from fault
+                raise self._beside(request, contract, str(fault), "unexplained_gap", walk) from fault
             rows += [
                 {**self._identity(contract), **row(contract, request.told(r.value)), "payload_sha256": r.payload_sha256}
                 for r in records
@@ -224,13 +231,14 @@ class VenueClient(ABC):
         oldest_ms = self._oldest_ms("liquidations", days[0])
         rows: list[dict[str, Any]] = []
         payloads: list[str] = []
+        walk = self._walk("liquidations")
         for contract in self._contracts()[0]:
-            page = self._pages(request, contract, payloads, oldest_ms)
+            page = self._pages(request, contract, payloads, oldest_ms, walk)
             window = Range(start, end, HOUR_MS, self._limits["liquidations"])
             try:
                 records = fetch_events(page, window, lambda r: request.clock(r.value), newest_first=newest_first)
             except PagingFault as fault:
-                raise self._beside(request, contract, str(fault)) from fault
+                raise self._beside(request, contract, str(fault), "unexplained_gap", walk) from fault
             size = contract.size_base or contract.size_usd
             terms = {contract.symbol: ContractTerms(contract.asset, contract.kind, size)} if size else {}
             rows += [
@@ -244,7 +252,7 @@ class VenueClient(ABC):
         return self._capture("liquidations", rows, tuple(payloads), f"{self.method} {request.path}")
 
     def _pages(
-        self, request: Request, contract: Contract, payloads: list[str], oldest_ms: int
+        self, request: Request, contract: Contract, payloads: list[str], oldest_ms: int, walk: Walk
     ) -> Callable[[int, int, int], list[Record]]:
         """Return the pager's question: one page of a contract's records; the bodies' hashes are added to `payloads`."""
 
@@ -252,18 +260,23 @@ class VenueClient(ABC):
             since = max(since, oldest_ms)
             if since >= until:
                 return []
-            answer = self._ask(request.endpoint, request.path, request.query(contract, since, until, limit))
+            answer = self._ask(request.endpoint, request.path, request.query(contract, since, until, limit), walk)
             payloads.extend(answer.payloads)
             try:
                 records = request.records(answer.value, contract)
             except WrongShape as shape:
-                raise self._beside(request, contract, f"the answer {shape}") from None
+                raise self._beside(request, contract, f"the answer {shape}", "wrong_shape", walk) from None
             return [Record(v, answer.payload_sha256) for v in records]
 
         return page
 
-    def _beside(self, request: Request, contract: Contract, text: str) -> SourceOutage:
-        return SourceOutage("venue_error", f"{self.venue} {request.path} {contract.symbol}: {text}")
+    def _beside(self, request: Request, contract: Contract, text: str, cause: str, walk: Walk) -> SourceOutage:
+        """Return the outage of a series that cannot be relied on; what its walk was told is forgotten."""
+        walk.drop()
+        return SourceOutage("venue_error", f"{self.venue} {request.path} {contract.symbol}: {text}", cause)
+
+    def _walk(self, dataset: str) -> Walk:
+        return self._journal.walk(f"{self.venue}_{dataset}") if self._journal is not None else Walk()
 
     def _oldest_ms(self, dataset: str, day: date) -> int:
         """Return the first instant that the venue may be asked for; refuse a day that it has forgotten."""
@@ -400,10 +413,18 @@ class VenueClient(ABC):
             self._client = (exchange, transport)
         return self._client
 
-    def _ask(self, endpoint: str, path: str, query: Mapping[str, Any]) -> Answer:
+    def _ask(self, endpoint: str, path: str, query: Mapping[str, Any], walk: Walk | None = None) -> Answer:
+        """Ask the venue, or a walk that was told the answer before it was interrupted."""
         exchange, transport = self._connection()
         url = rehosted(f"{self.origin}{path}", self._base_url)
-        return transport.call(lambda: getattr(exchange, endpoint)(dict(query)), url=url)
+        question = f"{endpoint} {json.dumps(dict(query), sort_keys=True)}"
+        walk = walk or Walk()
+        known = walk.told(question)
+        if known is not None:
+            return transport.recall(*known, url=url)
+        answer = transport.call(lambda: getattr(exchange, endpoint)(dict(query)), url=url)
+        walk.note(question, answer.payload_sha256)
+        return answer
 
     def _contracts(self) -> tuple[list[Contract], str]:
         """Load the catalogue once per client and day; return the universe's contracts in its order, and the payload's hash."""

@@ -22,6 +22,7 @@ from assets.lake.transform import batches_of
 from assets.ports import SourceOutage
 from pipelines.sandbox.world import World
 from pipelines.sources.exchanges import EXCHANGES, client_class
+from pipelines.sources.gate import Gate
 from pipelines.sources.transport import RetryPolicy
 from pipelines.sources.venue import VenueClient
 from quality.schemas.raw import RAW_TABLES
@@ -162,6 +163,47 @@ def benches() -> dict[str, Bench]:
 
 def test_there_are_more_than_sixty_kinds() -> None:
     assert len(KINDS) >= 60
+
+
+@pytest.mark.parametrize("venue", EXCHANGES)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (429, "rate_limited"),
+        (418, "banned"),
+        (403, "banned"),
+        (451, "geoblocked"),
+        (503, "venue_error"),
+        (400, "venue_error"),
+    ],
+)
+def test_an_error_page_is_known_by_its_status_whatever_its_body(
+    benches: dict[str, Bench], venue: str, status: int, code: str
+) -> None:
+    bench = benches[venue]
+    bodies = (
+        b"",
+        b"null",
+        b"[]",
+        b"5",
+        b'"no"',
+        b"{",
+        b"<html>",
+        b'{"code": null, "msg": [1]}',
+        b"[" * 100_000,
+        b"\xff",
+    )
+    for body in bodies:
+        canned = Canned(body, status)
+        bench.market.spoil = lambda _, __, canned=canned: canned
+        try:
+            with pytest.raises(SourceOutage) as caught:
+                bench.client.candles(DAY)
+            assert caught.value.code == code, body[:40]
+        finally:
+            bench.market.spoil = lambda _, answer: answer
+            # Each body is a ban of its own.
+            bench.client._connection()[1]._gate = Gate()
 
 
 @pytest.mark.trial("malformed_kinds")
