@@ -132,11 +132,16 @@ class Capture:
 
 
 class SourceOutage(Exception):
-    """A source did not answer as needed. `code` is an outage code of `Generation.status`; the message is one clear line."""
+    """A source did not answer as needed. `code` is an outage code of `Generation.status`; the message is one clear line.
 
-    def __init__(self, code: str, message: str) -> None:
+    `cause` tells apart what one code holds: ``timeout``, ``no_connection``, ``broken_off`` (of ``unreachable``);
+    ``server_error``, ``not_json``, ``refused``, ``wrong_shape``, ``unexplained_gap`` (of ``venue_error``). Else it is the code.
+    """
+
+    def __init__(self, code: str, message: str, cause: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.cause = cause or code
 
 
 class ExchangeSource(Protocol):

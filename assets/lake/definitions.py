@@ -90,7 +90,9 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
             capture = client.fetch(dataset, offered[0], offered[-1]) if offered else None
         except SourceOutage as outage:
             _note_outage(context, lake, client, dataset, offered, outage)
-            return MaterializeResult(metadata={"status": outage.code, "reason": str(outage), "rows": 0})
+            return MaterializeResult(
+                metadata={"status": outage.code, "cause": outage.cause, "reason": str(outage), "rows": 0}
+            )
         if capture is None:
             return MaterializeResult(metadata={"status": _FORGOTTEN.code, "rows": 0})
         batches = batches_of(

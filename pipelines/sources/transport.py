@@ -219,7 +219,7 @@ class Transport:
         except BROKEN_PARSER as error:
             # ccxt's parsers assume the documented shape and break in these ways where it changes.
             reason = f"answered in a shape ccxt cannot parse ({type(error).__name__})"
-            raise SourceOutage("venue_error", self._line(reason, url)) from error
+            raise SourceOutage("venue_error", self._line(reason, url), "wrong_shape") from error
         if not self._seen:
             raise RuntimeError(f"{self._venue}: a call to {redacted(url)} sent no request")
         hashes = tuple(sha for _, sha in self._seen)
@@ -271,9 +271,11 @@ class Transport:
         response = self._latest
         if response is None:
             if not isinstance(error, ccxt.NetworkError):
-                return SourceOutage("venue_error", self._line(f"could not be asked ({type(error).__name__})", url))
-            kind = "timed out" if isinstance(error, ccxt.RequestTimeout) else "could not be reached"
-            return _Retryable(SourceOutage("unreachable", self._line(kind, url)))
+                kind = f"could not be asked ({type(error).__name__})"
+                return SourceOutage("venue_error", self._line(kind, url), "refused")
+            if isinstance(error, ccxt.RequestTimeout):
+                return _Retryable(SourceOutage("unreachable", self._line("timed out", url), "timeout"))
+            return _Retryable(SourceOutage("unreachable", self._line("could not be reached", url), "no_connection"))
         status = response.status
         line = self._line(f"answered {status}{_said(response.body)}", response.request)
         # Some venues answer 200 and say in the body that it was too much; ccxt knows their codes.
@@ -284,7 +286,7 @@ class Transport:
             return outage if wait_s > self._policy.retry_after_cap_s else _Retryable(outage, wait_s)
         if status < 400 and not response.is_whole:
             broke = f"answered {status} and broke off before the end of the body"
-            return _Retryable(SourceOutage("unreachable", self._line(broke, response.request)))
+            return _Retryable(SourceOutage("unreachable", self._line(broke, response.request), "broken_off"))
         is_geoblocked = status == GEOBLOCK_STATUS or (status in BAN_STATUSES and GEOBLOCK_WORDS in response.body)
         if status in BAN_STATUSES and not is_geoblocked:
             wait_s = self._retry_after_s(response.headers, self._least_ban_s)
@@ -293,13 +295,13 @@ class Transport:
         if is_geoblocked:
             return SourceOutage("geoblocked", f"{line}; the venue does not serve this location")
         if status >= 500 or status == 408:
-            return _Retryable(SourceOutage("venue_error", line))
+            return _Retryable(SourceOutage("venue_error", line, "server_error"))
         if status < 400 and isinstance(error, ccxt.BadResponse):
             torn = f"answered {status} with {len(response.body)} bytes that are not JSON"
-            return _Retryable(SourceOutage("venue_error", self._line(torn, response.request)))
+            return _Retryable(SourceOutage("venue_error", self._line(torn, response.request), "not_json"))
         if status < 400 and isinstance(error, ccxt.ExchangeNotAvailable):
-            return _Retryable(SourceOutage("venue_error", line))
-        return SourceOutage("venue_error", line)
+            return _Retryable(SourceOutage("venue_error", line, "server_error"))
+        return SourceOutage("venue_error", line, "refused")
 
     # -- the block ----------------------------------------------------------------------------------------------------
 
