@@ -40,6 +40,8 @@ _SQL_TYPES: dict[pl.DataType, str] = {
 _COLUMN_OF_VERSION: dict[tuple[str, int, str], str] = {
     # Version 1 knew linear contracts only.
     ("instruments", 1, "contract_size_usd"): "cast(null as double)",
+    ("depth_bands", 1, "bid_mean_quote"): "null",
+    ("depth_bands", 1, "ask_mean_quote"): "null",
 }
 
 _LINEAGE = ("source", "capture_date_utc", "ingested_at_utc", "is_synthetic")

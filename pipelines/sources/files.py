@@ -1,7 +1,7 @@
 """The entrance for files that people already own: CSV and Parquet with a declared mapping, into the raw lake.
 
-Belongs here: which files, in which order, split into keys, counted. Does not: the mapping's form (``files_mapping.py``),
-reading (``files_reading.py``), casting (``files_columns.py``), validity (``quality``), the disk (``pipelines/lake``).
+Belongs here: in which order, split into keys, counted. Does not: the mapping's form (``files_mapping.py``), which files
+(``files_finding.py``), reading (``files_reading.py``), casting (``files_columns.py``), validity (``quality``), the disk (``pipelines/lake``).
 
 All files are read and judged before the first row lands. Rows go by UTC day into keys; landing a key replaces what the
 same mapping landed for that day before, so an import that was killed is simply run again.
@@ -21,9 +21,12 @@ import polars as pl
 from assets.ports import Clock, Generation, RawBatch, RawKey
 from pipelines.lake.manifest import SLUG, LakeError
 from pipelines.lake.store import Lake
+from pipelines.sources.files_books import ROW
 from pipelines.sources.files_columns import FIELD, REASON, evaluate
+from pipelines.sources.files_finding import find_files
 from pipelines.sources.files_mapping import FileRule, Mapping, MappingError, load_mapping, shipped_mappings
-from pipelines.sources.files_reading import ROW, ImportRefused, SourceFile, printable, read_source
+from pipelines.sources.files_reading import SourceFile, read_source
+from pipelines.sources.files_refusal import ImportRefused, printable
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.tables import REJECTED_COLUMNS, Table
 
@@ -44,6 +47,8 @@ Progress = Callable[[str, int, int], None]
 PAYLOAD_LIMIT_BYTES = 8 * 2**20
 # Keys per commit: few enough for a lively progress bar, many enough to share the wait for the disk.
 KEYS_PER_COMMIT = 400
+# Names of files left alone that a summary shows; an archive's folder can hold thousands.
+IGNORED_SHOWN = 20
 UNKNOWN_VENUE = "unknown"
 RAGGED = "wrong_number_of_cells"
 WHOLE_ROW = "*"
@@ -66,6 +71,8 @@ class FileCount:
     quarantined: dict[str, int]
     skipped: int
     days: int
+    skipped_as: str = "blank"
+    note: str = ""
 
     @property
     def quarantined_rows(self) -> int:
@@ -108,11 +115,14 @@ class ImportSummary:
         for f in self.files:
             said.append(
                 f"{f.file} -> {f.dataset}: {f.rows_read:,} rows read, {f.landed:,} landed on {f.days:,} days, "
-                f"{f.quarantined_rows:,} quarantined, {f.skipped:,} skipped as blank"
+                f"{f.quarantined_rows:,} quarantined, {f.skipped:,} skipped as {f.skipped_as}"
+                f"{f' ({f.note})' if f.note else ''}"
             )
             said += [f"  quarantined, {reason}: {count:,}" for reason, count in sorted(f.quarantined.items())]
         if self.ignored_files:
-            said.append(f"not named by the mapping and left alone: {', '.join(self.ignored_files)}")
+            more = len(self.ignored_files) - IGNORED_SHOWN
+            shown = [*self.ignored_files[:IGNORED_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+            said.append(f"not named by the mapping and left alone: {', '.join(shown)}")
         if self.shrunk_keys:
             first = self.shrunk_keys[0]
             said.append(
@@ -164,7 +174,7 @@ def import_files(
     """
     say = progress or (lambda _text, _done, _total: None)
     now = clock.now()
-    found, ignored = _find(mapping, Path(folder_or_file))
+    found, ignored = find_files(mapping, Path(folder_or_file))
     parts: list[_Part] = []
     for i, (path, shown, rule) in enumerate(found):
         say(f"reading {printable(shown)}", i, len(found))
@@ -186,45 +196,6 @@ def import_files(
     return ImportSummary(mapping.name, tuple(counts), ignored, shrunk)
 
 
-# -- which files
-
-
-def _find(mapping: Mapping, place: Path) -> tuple[list[tuple[Path, str, FileRule]], tuple[str, ...]]:
-    shown_place = printable(str(place))
-    patterns = ", ".join(rule.files for rule in mapping.files)
-    if place.is_file():
-        found = [(place, place.name, rule) for rule in mapping.files if _fits(place, rule)]
-        if not found:
-            raise ImportRefused(
-                shown_place, "", f"does not fit mapping {mapping.name} ({patterns})", "name another mapping or file"
-            )
-        return found, ()
-    if not place.is_dir():
-        raise ImportRefused(shown_place, "", "does not exist", "check the path")
-    found = []
-    for rule in mapping.files:
-        paths = sorted(p for p in place.glob(rule.files) if p.is_file())
-        if not paths and rule.required:
-            raise ImportRefused(
-                shown_place,
-                "",
-                f"holds no file {rule.files}, which mapping {mapping.name} requires",
-                "add it or mark it `required: false`",
-            )
-        found += [(p, p.relative_to(place).as_posix(), rule) for p in paths]
-    if not found:
-        raise ImportRefused(
-            shown_place, "", f"holds no file of mapping {mapping.name} ({patterns})", "check the folder"
-        )
-    taken = {path for path, _, _ in found}
-    ignored = sorted(printable(p.name) for p in place.iterdir() if p.is_file() and p not in taken)
-    return found, tuple(ignored)
-
-
-def _fits(path: Path, rule: FileRule) -> bool:
-    return path in path.parent.glob(rule.files.rpartition("/")[2])
-
-
 # -- good rows, refused rows, keys
 
 
@@ -237,6 +208,7 @@ def _judge(
     rows = rows.with_row_index("row_count", offset=1).with_columns(pl.col("row_count").cast(pl.Int64))
     readable = rows.filter(pl.col(REASON).is_null()).select(*table.columns, "row_count")
     good, refused = table.split(readable, now=now)
+    good = _first_of_hour(table, good, {p.source.sha256 for p in parts if p.rule.keep})
     unread = rows.filter(pl.col(REASON).is_not_null()).select(
         "row_count", pl.col(FIELD).alias("field"), pl.col(REASON).alias("reason")
     )
@@ -249,6 +221,22 @@ def _judge(
     )
     batches = _batches(mapping, table, parts, good, rejected, now.date())
     return batches, _count(table, parts, good, rejected, now.date())
+
+
+def _first_of_hour(table: Table, good: pl.DataFrame, files: set[str]) -> pl.DataFrame:
+    """Keep of these files the first sound row of each hour: what stood when the hour began.
+
+    The hourly marts take the last observation of an hour, and the hourly sources stamp theirs on the hour. Rows every few
+    minutes would move the figure to the hour's end.
+    """
+    clock = DAY_CLOCK[table.name]
+    if not files or clock is None:
+        return good
+    of_files = pl.col("payload_sha256").is_in(list(files))
+    hour = ("venue", "venue_symbol", pl.col(clock).dt.truncate("1h"))
+    # Judged over all these files together: a day's first instant may stand in the file of the day before.
+    first = pl.when(of_files).then(pl.col(clock)).min().over(*hour)
+    return good.filter(~of_files | (pl.col(clock) == first))
 
 
 def _records(parts: Sequence[_Part], table: Table, bad: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -344,6 +332,7 @@ def _batches(
     rows = good.with_columns(_day_of(table, capture_day)).partition_by("venue", _DAY, as_dict=True, include_key=True)
     bad = rejected.partition_by(_KEY_VENUE, _DAY, as_dict=True)
     names = {p.source.sha256: p.source.name for p in parts}
+    origins = {p.source.sha256: p.source.origin for p in parts}
     no_rows, nothing = table.empty_raw(), _empty_rejected()
     none_refused = nothing.select(*REJECTED_COLUMNS)
     batches = []
@@ -359,7 +348,7 @@ def _batches(
                 rows=own,
                 rejected=refused.select(*REJECTED_COLUMNS) if key in bad else none_refused,
                 payloads=tuple(behind),
-                origin_note=f"import of {', '.join(names[sha256] for sha256 in behind)}",
+                origin_note=f"import of {', '.join(origins[sha256] for sha256 in behind)}",
             )
         )
     return batches
@@ -381,15 +370,20 @@ def _count(
         reasons = Counter(rejected.filter(pl.col(_FILE) == i)["reason"].to_list())
         # A copy of a file under a second name has the same hash: its rows are all refused as repeats of the first.
         is_copy = any(p.source.sha256 == part.source.sha256 for p in parts[:i])
+        landed = 0 if is_copy else of_file.height
+        # Nothing may be lost, so only where a rule thins its rows is the difference a number of skipped ones.
+        thinned = part.source.rows_read - landed - reasons.total() - part.skipped if part.rule.keep else 0
         counts.append(
             FileCount(
                 file=part.source.name,
                 dataset=table.name,
                 rows_read=part.source.rows_read,
-                landed=0 if is_copy else of_file.height,
+                landed=landed,
                 quarantined=dict(sorted(reasons.items())),
-                skipped=part.skipped,
+                skipped=part.skipped + thinned,
                 days=0 if is_copy else of_file[_DAY].n_unique(),
+                skipped_as="blank or between the hours" if part.rule.keep else "blank",
+                note=part.source.note,
             )
         )
     for c in counts:

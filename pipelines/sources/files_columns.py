@@ -7,12 +7,14 @@ Belongs here: casts, clocks, units, choices, and the reason code of a cell that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 
 import polars as pl
 
+from pipelines.sources.files_books import ROW
 from pipelines.sources.files_mapping import DEFAULT, Choice, ColumnRule, FileRule, template_parts
-from pipelines.sources.files_reading import ROW, SourceFile, date_in_name, wrong_type
+from pipelines.sources.files_reading import SourceFile, date_in_name, days_in_name, wrong_type
+from quality.schemas.raw import DAY_CLOCK
 from quality.tables import Table
 
 FIELD = "__field"
@@ -22,9 +24,15 @@ NOT_A_NUMBER = "not_a_number"
 NOT_WHOLE = "not_whole"
 NOT_A_DATE = "not_a_date"
 NOT_IN_MAPPING = "not_in_mapping"
+OUTSIDE_FILE_DATE = "outside_file_date"
 
 _TICKS_PER_SECOND = 1_000_000
 _TICKS: dict[str, float] = {"epoch_s": 1_000_000.0, "epoch_ms": 1_000.0, "epoch_us": 1.0}
+_EPOCHS = ("epoch", *_TICKS)
+# `epoch`: from which size on a number counts milliseconds and microseconds. Instants of 1980 to 2286 lie far from both.
+_LEAST_MS, _LEAST_US = 1e11, 1e14
+# Venues stamp some milliseconds off the hour, and a day's last row may carry the first instant of the next.
+_FILE_DATE_GRACE = timedelta(minutes=1)
 # Beyond the year 9999 no calendar goes on; such a number is milliseconds read as seconds.
 _LAST_TICK = 253_402_300_799.0 * _TICKS_PER_SECOND
 # From here on a double no longer tells neighbouring whole numbers apart.
@@ -88,6 +96,9 @@ def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date
         *(v.value.cast(table.raw_schema[n]).alias(n) for n, v in late.items()),
         *(_with(frame, n, v.fault).alias(_fault(n)) for n, v in late.items() if v.fault is not None),
     )
+    if rule.within_file_date:
+        clock = DAY_CLOCK[table.name] or ""
+        frame = frame.with_columns(_with(frame, clock, _outside(source, clock)).alias(_fault(clock)))
     # A cause stands before its effects: without a coin there is no symbol either, and the coin is what to mend.
     faulty = [n for n in (*plain, *derived) if _fault(n) in frame.columns]
     reasons = [pl.col(_fault(n)) for n in faulty]
@@ -98,6 +109,13 @@ def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date
         ),
         skipped=source.cells.height - cells.height,
     )
+
+
+def _outside(source: SourceFile, clock: str) -> pl.Expr:
+    """Return the reason of rows whose day is not the file's: another file's rows, or a clock in another unit."""
+    first, after = (datetime.combine(day, time()) for day in days_in_name(source))
+    inside = pl.col(clock).is_between(first - _FILE_DATE_GRACE, after + _FILE_DATE_GRACE)
+    return _reason(~inside, OUTSIDE_FILE_DATE)
 
 
 def _own_laws(table: Table, name: str) -> pl.Expr:
@@ -133,6 +151,8 @@ def _is_blank(source: SourceFile, column: str) -> pl.Expr:
 def _plain(source: SourceFile, name: str, rule: ColumnRule, dtype: pl.DataType, capture_day: date) -> _Value:
     if rule.file_stem:
         return _Value(pl.lit(source.stem))
+    if rule.path_part:
+        return _Value(pl.lit(source.parts.get(rule.path_part), pl.String))
     if rule.file_date:
         return _Value(pl.lit(date_in_name(source)))
     if rule.capture_day:
@@ -140,13 +160,13 @@ def _plain(source: SourceFile, name: str, rule: ColumnRule, dtype: pl.DataType, 
     if rule.column is None:
         return _Value(pl.lit(rule.value))
     if dtype == pl.Float64():
-        return _number(source, rule.column, rule.scale)
+        return _number(source, rule)
     if dtype == pl.Int64():
-        return _whole(_number(source, rule.column, None))
+        return _whole(_figure(source, rule.column))
     if dtype.is_temporal():
-        return _instant(source, rule.column, rule.clock or "iso", dtype)
+        return _later(source, rule, _instant(source, rule.column, rule.clock or "iso", dtype))
     if dtype == pl.String():
-        return _text(source, rule.column, rule.map)
+        return _text(source, rule.column, rule.map, rule.extract)
     raise NotImplementedError(f"no import for column {name} of type {dtype}")
 
 
@@ -155,18 +175,36 @@ def _stripped(source: SourceFile, column: str) -> pl.Expr:
     return pl.when(cell != "").then(cell)
 
 
-def _text(source: SourceFile, column: str, words: dict[str, str] | None) -> _Value:
+def _text(source: SourceFile, column: str, words: dict[str, str] | None, extract: str | None) -> _Value:
     dtype = source.dtype(column)
     if dtype.is_float() or dtype.is_temporal() or dtype.is_decimal():
         raise wrong_type(source.name, column, str(dtype), "a text")
-    cell = _stripped(source, column)
-    if words is None:
+    cell = found = _stripped(source, column)
+    if extract is not None:
+        found = found.str.extract(extract)
+    if words is not None:
+        found = found.replace_strict(words, default=None, return_dtype=pl.String)
+    if extract is None and words is None:
         return _Value(cell)
-    mapped = cell.replace_strict(words, default=None, return_dtype=pl.String)
-    return _Value(mapped, _reason(cell.is_not_null() & mapped.is_null(), NOT_IN_MAPPING))
+    return _Value(found, _reason(cell.is_not_null() & found.is_null(), NOT_IN_MAPPING))
 
 
-def _number(source: SourceFile, column: str, scale: float | Choice | None) -> _Value:
+def _number(source: SourceFile, rule: ColumnRule) -> _Value:
+    """Return a figure, times another column, per another column (missing where that is 0), in the table's unit."""
+    number = _figure(source, rule.column or "")
+    for other, is_product in ((rule.times, True), (rule.per, False)):
+        if other is not None:
+            second = _figure(source, other)
+            value = number.value * second.value if is_product else number.value / second.value
+            faults = [f for f in (number.fault, second.fault) if f is not None]
+            number = _Value(
+                value if is_product else pl.when(second.value != 0).then(value),
+                pl.coalesce(*faults) if faults else None,
+            )
+    return _Value(number.value * rule.scale, number.fault) if isinstance(rule.scale, float) else number
+
+
+def _figure(source: SourceFile, column: str) -> _Value:
     dtype = source.dtype(column)
     if dtype.is_temporal():
         raise wrong_type(source.name, column, str(dtype), "a number")
@@ -177,7 +215,7 @@ def _number(source: SourceFile, column: str, scale: float | Choice | None) -> _V
         cell = _stripped(source, column)
         value = cell.cast(pl.Float64, strict=False)
         fault = _reason(cell.is_not_null() & value.is_null(), NOT_A_NUMBER)
-    return _Value(value * scale if isinstance(scale, float) else value, fault)
+    return _Value(value, fault)
 
 
 def _whole(number: _Value) -> _Value:
@@ -196,12 +234,12 @@ def _instant(source: SourceFile, column: str, clock: str, dtype: pl.DataType) ->
         zoned = isinstance(found, pl.Datetime) and found.time_zone is not None
         utc = cell.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else cell
         return _Value(utc.cast(pl.Datetime("us")).cast(dtype))
-    if found.is_numeric() and clock not in _TICKS:
+    if found.is_numeric() and clock not in _EPOCHS:
         raise wrong_type(
             source.name, column, str(found), f"`clock: {clock}` (a number needs epoch_s, epoch_ms or epoch_us)"
         )
     cell = _stripped(source, column)
-    if clock in _TICKS:
+    if clock in _EPOCHS:
         return _epoch(cell if not found.is_numeric() else source.column(column), clock, dtype)
     parsed = _iso(cell) if clock == "iso" else cell.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
     if clock == "date":
@@ -209,8 +247,19 @@ def _instant(source: SourceFile, column: str, clock: str, dtype: pl.DataType) ->
     return _Value(parsed.cast(dtype), _reason(cell.is_not_null() & parsed.is_null(), NOT_A_DATE))
 
 
+def _later(source: SourceFile, rule: ColumnRule, instant: _Value) -> _Value:
+    later = rule.later
+    if later is None or (later.from_file_date is not None and date_in_name(source) < later.from_file_date):
+        return instant
+    return _Value(instant.value + timedelta(seconds=later.seconds), instant.fault)
+
+
 def _epoch(cell: pl.Expr, clock: str, dtype: pl.DataType) -> _Value:
-    ticks = cell.cast(pl.Float64, strict=False) * _TICKS[clock]
+    number = cell.cast(pl.Float64, strict=False)
+    size = number.abs()
+    told = pl.when(size >= _LEAST_US).then(_TICKS["epoch_us"]).when(size >= _LEAST_MS).then(_TICKS["epoch_ms"])
+    unit = told.otherwise(_TICKS["epoch_s"]) if clock == "epoch" else pl.lit(_TICKS[clock])
+    ticks = number * unit
     sane = ticks.abs() <= _LAST_TICK
     instant = pl.when(sane).then(ticks).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us"))
     fault = (

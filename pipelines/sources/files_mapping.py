@@ -7,7 +7,9 @@ docs/importing.md.
 
 from __future__ import annotations
 
+import re
 import string
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -15,11 +17,11 @@ import polars as pl
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from quality.schemas.raw import RAW_TABLES
+from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.tables import Table
 
-Clock = Literal["iso", "date", "epoch_s", "epoch_ms", "epoch_us"]
-Format = Literal["csv", "csv.gz", "parquet", "ccxt_tiers"]
+Clock = Literal["iso", "date", "epoch", "epoch_s", "epoch_ms", "epoch_us"]
+Format = Literal["csv", "csv.gz", "csv.zip", "parquet", "ccxt_tiers", "sided_bands", "book_levels"]
 
 SHIPPED_FOLDER = Path(__file__).with_name("mappings")
 
@@ -45,11 +47,22 @@ class Choice(_Strict):
     choose: dict[str, str | float] = Field(min_length=1)
 
 
+class Later(_Strict):
+    """How much later than its stamp a thing was; `from_file_date` where files of earlier days stamp it rightly."""
+
+    seconds: float
+    from_file_date: date | None = None
+
+
 class ColumnRule(_Strict):
-    """Where a column of a raw table comes from: one of column, value, file_stem, file_date, capture_day, by + choose, after."""
+    """Where a column of a raw table comes from.
+
+    One of column, value, path_part, file_stem, file_date, capture_day, by + choose, after.
+    """
 
     column: str | None = None
     value: str | float | None = None
+    path_part: str | None = None
     file_stem: Literal[True] | None = None
     file_date: Literal[True] | None = None
     capture_day: Literal[True] | None = None
@@ -60,12 +73,17 @@ class ColumnRule(_Strict):
     clock: Clock | None = None
     map: dict[str, str] | None = Field(default=None, min_length=1)
     scale: float | Choice | None = None
+    times: str | None = None
+    per: str | None = None
+    extract: str | None = None
+    later: Later | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> ColumnRule:
         origins = {
             "column": self.column,
             "value": self.value,
+            "path_part": self.path_part,
             "file_stem": self.file_stem,
             "file_date": self.file_date,
             "capture_day": self.capture_day,
@@ -79,8 +97,11 @@ class ColumnRule(_Strict):
             raise ValueError("`by` and `choose` belong together")
         if (self.after is None) != (self.hours is None):
             raise ValueError("`after` and `hours` belong together")
-        if self.column is None and (self.clock or self.map or self.scale is not None):
-            raise ValueError("`clock`, `map` and `scale` belong to a `column`")
+        of_column = (self.clock, self.map, self.scale, self.times, self.per, self.extract, self.later)
+        if self.column is None and any(x is not None for x in of_column):
+            raise ValueError("`clock`, `map`, `scale`, `times`, `per`, `extract` and `later` belong to a `column`")
+        if self.extract is not None and _pattern(self.extract, "extract").groups != 1:
+            raise ValueError("`extract` must have exactly one group in brackets")
         if self.scale is not None and not isinstance(self.scale, Choice) and self.scale <= 0:
             raise ValueError("`scale` must be above 0")
         return self
@@ -100,6 +121,11 @@ class FileRule(_Strict):
     required: bool = True
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     skip_where_blank: tuple[str, ...] = ()
+    path: str | None = None
+    header: tuple[str, ...] = ()
+    checksum: bool = False
+    within_file_date: bool = False
+    keep: Literal["first_of_hour"] | None = None
     columns: dict[str, ColumnRule]
 
     @model_validator(mode="before")
@@ -113,13 +139,19 @@ class FileRule(_Strict):
 
     @model_validator(mode="after")
     def _fits_its_table(self) -> FileRule:
-        pattern = PurePosixPath(self.files)
-        if pattern.is_absolute() or ".." in pattern.parts or "\\" in self.files:
-            raise ValueError(f"`files: {self.files}` must be a name or pattern below the imported folder")
+        _below(self.files)
         if self.dataset not in RAW_TABLES:
             raise ValueError(f"dataset `{self.dataset}` is not one of {', '.join(RAW_TABLES)}")
         table = RAW_TABLES[self.dataset]
         faults = [*_column_faults(table, self.columns)]
+        groups = _pattern(self.path, "path").groupindex if self.path else {}
+        faults += [
+            f"column `{n}`: `path_part: {r.path_part}` is no named group of `path`"
+            for n, r in self.columns.items()
+            if r.path_part is not None and r.path_part not in groups
+        ]
+        if (self.within_file_date or self.keep) and DAY_CLOCK[self.dataset] is None:
+            faults.append(f"`within_file_date` and `keep` need rows with a clock; {self.dataset} is a snapshot")
         for name, rule in self.columns.items():
             if name in table.raw_schema and name not in FILLED:
                 faults += [f"column `{name}`: {fault}" for fault in _rule_faults(table, self.columns, name, rule)]
@@ -130,8 +162,53 @@ class FileRule(_Strict):
     @property
     def source_columns(self) -> tuple[str, ...]:
         """Columns of the file that the mapping reads, each once."""
-        read = [r.column for r in self.columns.values() if r.column is not None]
+        read = [c for r in self.columns.values() for c in (r.column, r.times, r.per) if c is not None]
         return tuple(dict.fromkeys([*read, *self.skip_where_blank]))
+
+    def parts_of(self, path: Path) -> dict[str, str] | None:
+        """Return the named pieces of a file's path; None where the path is not of this kind."""
+        return _parts_of(self.path, path)
+
+
+class RefusedFiles(_Strict):
+    """Files that an archive holds and a mapping must not take: why, and what to do."""
+
+    files: str = Field(min_length=1)
+    path: str | None = None
+    reason: str = Field(min_length=1)
+    what_to_do: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _reads(self) -> RefusedFiles:
+        _below(self.files)
+        if self.path is not None:
+            _pattern(self.path, "path")
+        return self
+
+    def parts_of(self, path: Path) -> dict[str, str] | None:
+        """Return the named pieces of a file's path; None where the path is not of this kind."""
+        return _parts_of(self.path, path)
+
+
+def _below(files: str) -> None:
+    pattern = PurePosixPath(files)
+    if pattern.is_absolute() or ".." in pattern.parts or "\\" in files:
+        raise ValueError(f"`files: {files}` must be a name or pattern below the imported folder")
+
+
+def _pattern(text: str, key: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"`{key}` is no regular expression ({error})") from error
+
+
+def _parts_of(pattern: str | None, path: Path) -> dict[str, str] | None:
+    """Match the end of a path, from a folder's or the file's first letter on."""
+    if pattern is None:
+        return {}
+    found = re.search(rf"(?:^|/)(?:{pattern})\Z", path.absolute().as_posix())
+    return None if found is None else {k: v for k, v in found.groupdict().items() if v is not None}
 
 
 class Mapping(_Strict):
@@ -140,6 +217,7 @@ class Mapping(_Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     about: str = ""
     files: tuple[FileRule, ...] = Field(min_length=1)
+    refuse: tuple[RefusedFiles, ...] = ()
 
     @model_validator(mode="after")
     def _own_name(self) -> Mapping:
@@ -168,15 +246,19 @@ def _column_faults(table: Table, columns: dict[str, ColumnRule]) -> list[str]:
 def _rule_faults(table: Table, columns: dict[str, ColumnRule], name: str, rule: ColumnRule) -> list[str]:
     dtype = table.raw_schema[name]
     is_number, is_time, is_text = dtype == pl.Float64(), dtype.is_temporal(), dtype == pl.String()
-    faults = []
-    if rule.clock and not is_time:
-        faults.append("`clock` belongs to an instant or a day")
-    if rule.scale is not None and not is_number:
-        faults.append("`scale` belongs to a number")
-    if (rule.map or rule.file_stem) and not is_text:
-        faults.append("`map` and `file_stem` belong to a text")
-    if rule.file_date and not is_time:
-        faults.append("`file_date` belongs to an instant or a day")
+    faults = [
+        f"{keys} {place}"
+        for keys, is_given, fits, place in (
+            ("`clock`", rule.clock, is_time, "belongs to an instant or a day"),
+            ("`later`", rule.later, is_time, "belongs to an instant or a day"),
+            ("`scale`", rule.scale is not None, is_number, "belongs to a number"),
+            ("`times` and `per`", rule.times or rule.per, is_number, "belong to a number"),
+            ("`map` and `file_stem`", rule.map or rule.file_stem, is_text, "belong to a text"),
+            ("`path_part` and `extract`", rule.path_part or rule.extract, is_text, "belong to a text"),
+            ("`file_date`", rule.file_date, is_time, "belongs to an instant or a day"),
+        )
+        if is_given and not fits
+    ]
     if dtype == pl.Int64() and rule.column is None:
         faults.append("a whole number comes from a `column`")
     if rule.capture_day and dtype != pl.Date():

@@ -1,21 +1,19 @@
-"""From a file to cells: CSV, packed CSV, Parquet and ccxt's JSON of leverage tiers, read whole or refused.
+"""From a file to cells: CSV, Parquet and ccxt's JSON of leverage tiers, read whole or refused.
 
-Belongs here: bytes, encodings, headers, rows that do not fit the header. Does not: what a cell means
-(``files_columns.py``).
+Belongs here: encodings, headers, rows that do not fit the header, what a file's name tells. Does not: unpacking and
+checksums (``files_archives.py``), rows of books (``files_books.py``), what a cell means (``files_columns.py``).
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import json
 import re
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,37 +22,16 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
+from pipelines.sources.files_archives import GZIP_START, checksum_beside, gunzipped, unpacked, unzipped
+from pipelines.sources.files_books import BOOK_LAYOUTS, ROW
 from pipelines.sources.files_mapping import FileRule
+from pipelines.sources.files_refusal import ImportRefused, printable, short
 
-ROW = "__row"
 _CSV_BLOCK = 1 << 22
-_GZIP_START = b"\x1f\x8b"
 _CCXT_CONTRACT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+):(?P<settle>[^/:-]+)(?:-(?P<expiry>[0-9]{6}))?")
 _DATE_IN_NAME = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?(?!-?[0-9])")
 # What the readers raise over damaged bytes (a flipped bit in a Parquet footer shows as any of these).
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError, OverflowError)
-
-
-class ImportRefused(Exception):
-    """A file cannot be imported; nothing of it nor of the files beside it has landed.
-
-    Parameters
-    ----------
-    file : str
-        The file's name.
-    field : str
-        The column at fault; empty where the file as a whole is.
-    reason : str
-    what_to_do : str
-    """
-
-    def __init__(self, file: str, field: str, reason: str, what_to_do: str) -> None:
-        self.file = printable(file)
-        self.field = printable(field)
-        self.reason = printable(reason)
-        self.what_to_do = what_to_do
-        column = f", column {self.field!r}" if field else ""
-        super().__init__(f"{self.file}{column}: {self.reason}: {what_to_do}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +47,9 @@ class SourceFile:
     """A file's cells.
 
     `cells` has one column per source column of the mapping under a plain name (see `column`), plus ``ROW`` (Int64, data
-    rows counted from 1). CSV cells are text, Parquet cells keep their types.
+    rows counted from 1; of books the row at which a band begins, or the band's own number). CSV cells are text, Parquet
+    cells keep their types. `parts` are the named pieces of the file's path; `note` is what the reader left out; `origin`
+    is what the manifest says of the file.
     """
 
     name: str
@@ -80,6 +59,9 @@ class SourceFile:
     cells: pl.DataFrame
     aliases: dict[str, str]
     ragged: tuple[RaggedRow, ...] = ()
+    parts: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+    origin: str = ""
 
     @property
     def rows_read(self) -> int:
@@ -112,43 +94,68 @@ def read_source(path: Path, shown_name: str, rule: FileRule) -> SourceFile:
         ) from error
     if not body:
         raise ImportRefused(name, "", "is empty (0 bytes)", "fetch the file again")
-    wanted = rule.source_columns
-    aliases = {column: f"c{i}" for i, column in enumerate(wanted)}
+    origin = name
+    if rule.checksum and not checksum_beside(name, path, body):
+        origin += " (no checksum)"
     ragged: list[RaggedRow] = []
-    if rule.format == "parquet":
-        table = _parquet(name, body, wanted)
-    elif rule.format == "ccxt_tiers":
-        table = _ccxt_tiers(name, body, wanted)
-    else:
-        table = _csv(name, body, rule, ragged)
-    try:
-        cells = pl.DataFrame(pl.from_arrow(table.select(list(wanted)).rename_columns(list(aliases.values()))))
-    except (pl.exceptions.PolarsError, *_UNREADABLE) as error:
-        raise ImportRefused(
-            name, "", f"cannot be read ({_short(error)})", "write the file again with plain types"
-        ) from error
-    skipped = {r.row_count for r in ragged}
-    numbers = [i for i in range(1, cells.height + len(ragged) + 1) if i not in skipped] if skipped else None
-    places = (
-        pl.Series(ROW, numbers, pl.Int64()) if numbers else pl.int_range(1, cells.height + 1, eager=True).alias(ROW)
-    )
+    aliases = {column: f"c{i}" for i, column in enumerate(rule.source_columns)}
+    cells, note = _cells(name, path.name, body, rule, aliases, ragged)
     source = SourceFile(
         name=name,
         stem=printable(_stem(path.name)),
         body=body,
         sha256=hashlib.sha256(body).hexdigest(),
-        cells=cells.with_columns(places.cast(pl.Int64())),
+        cells=cells,
         aliases=aliases,
         ragged=tuple(ragged),
+        parts=rule.parts_of(path) or {},
+        note=note,
+        origin=origin,
     )
     if source.rows_read == 0:
         raise ImportRefused(name, "", "has no row", "fetch the file again, or leave it out")
     return source
 
 
-def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.Table:
+def _cells(
+    name: str, file_name: str, body: bytes, rule: FileRule, aliases: dict[str, str], ragged: list[RaggedRow]
+) -> tuple[pl.DataFrame, str]:
+    """Return the file's cells under plain names with ``ROW``, and what was left out of them."""
+    layout = BOOK_LAYOUTS.get(rule.format)
+    if rule.format == "parquet":
+        table = _parquet(name, body, rule.source_columns)
+    elif rule.format == "ccxt_tiers":
+        table = _ccxt_tiers(name, body, rule.source_columns)
+    elif layout is not None:
+        table = _csv(name, unpacked(name, file_name, body), rule, layout.columns, ragged)
+    else:
+        table = _csv(name, _csv_bytes(name, file_name, body, rule), rule, rule.source_columns, ragged)
+    try:
+        # Plain names first: a file's own may be anything. Of a book the layout knows them.
+        kept = table if layout is not None else table.select(list(aliases)).rename_columns(list(aliases.values()))
+        cells = pl.DataFrame(pl.from_arrow(kept))
+    except (pl.exceptions.PolarsError, *_UNREADABLE) as error:
+        raise ImportRefused(
+            name, "", f"cannot be read ({short(error)})", "write the file again with plain types"
+        ) from error
+    places = pl.int_range(1, cells.height + len(ragged) + 1, eager=True, dtype=pl.Int64())
+    if ragged:
+        places = places.filter(~places.is_in([r.row_count for r in ragged]))
+    cells = cells.with_columns(places.alias(ROW))
+    if layout is None:
+        return cells, ""
+    folded = layout.fold(cells)
+    _demand(name, folded.cells.columns, rule.source_columns)
+    return folded.cells.select(ROW, *(pl.col(c).alias(alias) for c, alias in aliases.items())), folded.note
+
+
+def _csv_bytes(name: str, file_name: str, body: bytes, rule: FileRule) -> bytes:
     if rule.format == "csv.gz":
-        body = _unpacked(name, body)
+        return gunzipped(name, body)
+    return unzipped(name, file_name, body) if rule.format == "csv.zip" else body
+
+
+def _csv(name: str, body: bytes, rule: FileRule, wanted: Sequence[str], ragged: list[RaggedRow]) -> pa.Table:
     try:
         body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -158,7 +165,12 @@ def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.
     if not lines:
         raise ImportRefused(name, "", "has no line", "fetch the file again")
     header = _header(name, lines[0].decode("utf-8"), rule.delimiter)
-    _demand(name, header, rule.source_columns)
+    if rule.header and not {c.strip() for c in header} & set(rule.header):
+        header = _told_header(name, header, rule.header)
+        lines.insert(0, rule.delimiter.join(header).encode())
+        body = lines[0] + b"\n" + body.lstrip(b"\n")
+    _once_each(name, header)
+    _demand(name, header, wanted)
 
     def note(row: arrow_csv.InvalidRow) -> str:
         ragged.append(RaggedRow(row.number - 1, row.text))
@@ -175,7 +187,7 @@ def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.
             ),
         )
     except pa.ArrowException as error:
-        raise ImportRefused(name, "", f"is not CSV ({_short(error)})", "check delimiter and quotation marks") from error
+        raise ImportRefused(name, "", f"is not CSV ({short(error)})", "check delimiter and quotation marks") from error
     # A quotation mark that never closes swallows the lines behind it; figures have no line breaks, so the lines tell.
     if table.num_rows + len(ragged) != len(lines) - 1:
         raise ImportRefused(
@@ -187,27 +199,33 @@ def _csv(name: str, body: bytes, rule: FileRule, ragged: list[RaggedRow]) -> pa.
     return table.rename_columns([column.strip() for column in header])
 
 
-def _unpacked(name: str, body: bytes) -> bytes:
-    try:
-        return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ImportRefused(
-            name, "", f"cannot be unpacked ({_short(error)})", "the file is cut short or not gzip: fetch it again"
-        ) from error
-
-
 def _header(name: str, line: str, delimiter: str) -> list[str]:
     try:
         header = next(csv.reader([line], delimiter=delimiter, strict=True))
     except (csv.Error, StopIteration) as error:
         raise ImportRefused(
-            name, "", f"has an unreadable header ({_short(error)})", "check its quotation marks"
+            name, "", f"has an unreadable header ({short(error)})", "check its quotation marks"
         ) from error
+    return header
+
+
+def _told_header(name: str, first_row: Sequence[str], header: Sequence[str]) -> list[str]:
+    """Return the header that the mapping tells, for a file that begins with its first row."""
+    if len(first_row) != len(header):
+        raise ImportRefused(
+            name,
+            "",
+            f"has neither a header row nor {len(header)} columns ({len(first_row)} in its first row)",
+            f"the mapping knows {', '.join(header)}",
+        )
+    return list(header)
+
+
+def _once_each(name: str, header: Sequence[str]) -> None:
     shown = [column.strip() for column in header]
     twice = sorted({c for c in shown if shown.count(c) > 1})
     if twice:
         raise ImportRefused(name, twice[0], "stands twice in the header", "rename one of the two")
-    return header
 
 
 def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
@@ -217,7 +235,7 @@ def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
         file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
         schema = file.schema_arrow
     except _UNREADABLE as error:
-        raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
+        raise ImportRefused(name, "", f"cannot be read ({short(error)})", what_to_do) from error
     _demand(name, schema.names, wanted)
     for column in wanted:
         if schema.names.count(column) > 1:
@@ -226,7 +244,7 @@ def _parquet(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
     try:
         return file.read(columns=list(wanted))
     except _UNREADABLE as error:
-        raise ImportRefused(name, "", f"cannot be read ({_short(error)})", what_to_do) from error
+        raise ImportRefused(name, "", f"cannot be read ({short(error)})", what_to_do) from error
 
 
 def _ccxt_tiers(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
@@ -235,14 +253,14 @@ def _ccxt_tiers(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
     Beside a tier's own keys (those of its `info` as ``info.<key>``) a row has the parts of its symbol and ``tiers``, the
     length of its list, by which a ladder that lost a tier is known.
     """
-    if body.startswith(_GZIP_START):
-        body = _unpacked(name, body)
+    if body.startswith(GZIP_START):
+        body = gunzipped(name, body)
     try:
         # Numbers stay text: they are read as those of a CSV are, and NaN or 1e999 gets its reason there.
         held = json.loads(body, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ImportRefused(
-            name, "", f"is not JSON ({_short(error)})", "the file is cut short or damaged: fetch it again"
+            name, "", f"is not JSON ({short(error)})", "the file is cut short or damaged: fetch it again"
         ) from error
     rows: list[dict[str, Any]] = []
     for symbol, tiers in held.items() if isinstance(held, dict) else [("", held)]:
@@ -260,7 +278,7 @@ def _ccxt_tiers(name: str, body: bytes, wanted: Sequence[str]) -> pa.Table:
         return pa.table({c: pa.array([_cell(row.get(c)) for row in rows], pa.string()) for c in wanted})
     except (ValueError, pa.ArrowException) as error:
         raise ImportRefused(
-            name, "", f"holds text that is no Unicode ({_short(error)})", "save it as JSON in UTF-8"
+            name, "", f"holds text that is no Unicode ({short(error)})", "save it as JSON in UTF-8"
         ) from error
 
 
@@ -323,7 +341,7 @@ def wrong_type(name: str, column: str, found: str, expected: str) -> ImportRefus
 
 
 def _stem(name: str) -> str:
-    for suffix in (".csv.gz", ".csv", ".parquet", ".json.gz", ".json"):
+    for suffix in (".csv.gz", ".csv", ".zip", ".parquet", ".json.gz", ".json"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
@@ -337,19 +355,22 @@ def date_in_name(source: SourceFile) -> date:
     ImportRefused
         Where the name has none.
     """
+    return days_in_name(source)[0]
+
+
+def days_in_name(source: SourceFile) -> tuple[date, date]:
+    """Return the days [first, after) of the last date in a file's name: a day, or a whole month.
+
+    Raises
+    ------
+    ImportRefused
+        Where the name has none.
+    """
     try:
         year, month, day = _DATE_IN_NAME.findall(source.stem)[-1]
-        return date(int(year), int(month), int(day or 1))
-    except (IndexError, ValueError) as error:
+        first = date(int(year), int(month), int(day or 1))
+        return first, first + timedelta(days=1) if day else (first + timedelta(days=31)).replace(day=1)
+    except (IndexError, ValueError, OverflowError) as error:
         raise ImportRefused(
             source.name, "", "has no date in its name", "name it after the day it shows, such as tiers_2026-07-15.json"
         ) from error
-
-
-def _short(error: BaseException) -> str:
-    return f"{' '.join(str(error).split()) or type(error).__name__:.200}"
-
-
-def printable(text: str) -> str:
-    """Return a text with everything that a terminal or a line-based reader could misread written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

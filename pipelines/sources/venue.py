@@ -384,6 +384,8 @@ class VenueClient(ABC):
                     "band_bps": float(bps),
                     "bid_depth_base": depth_of[bps].bid_depth_base if bps in depth_of else None,
                     "ask_depth_base": depth_of[bps].ask_depth_base if bps in depth_of else None,
+                    "bid_mean_quote": None,
+                    "ask_mean_quote": None,
                     "payload_sha256": answer.payload_sha256,
                 }
                 for bps in BANDS_BPS

@@ -70,7 +70,7 @@ WORDS: dict[str, str] = {
     "open_interest_change_1h_frac": "open_interest_one_sided_usd / its value one hour before - 1; missing where that hour is missing.",
     "open_interest_base_change_1h_frac": "open_interest_one_sided_base / its value one hour before - 1; missing where that hour is missing.",
     # depth
-    "mid_quote": "Mean of best bid and best ask.",
+    "mid_quote": "Mean of best bid and best ask; missing where an archive tells bands around a mid of its own and not the mid.",
     "band_bps": "Distance of the band's edge from the mid, in bps.",
     "bid_depth_base": "Bids from the mid down to the band's edge; missing where the book was not seen that far.",
     "ask_depth_base": "Asks from the mid up to the band's edge; missing where the book was not seen that far.",
@@ -99,4 +99,6 @@ WORDS: dict[str, str] = {
     "balance_change_frac": "balance_usd / its value one day before - 1; missing where that day is missing. Pools that come or go change it.",
     "funds_count": "Pools in the row.",
     "unpriced_funds_count": "Pools without a USD figure and without a reference price; they are not in balance_usd.",
+    "bid_mean_quote": "Mean price of the bids in the band, weighted by quantity; missing where the source tells none.",
+    "ask_mean_quote": "Mean price of the asks in the band, weighted by quantity; missing where the source tells none.",
 }

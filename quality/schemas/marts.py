@@ -140,10 +140,10 @@ _MARTS = (
     ),
     _mart(
         "fct_depth_hourly",
-        "Order-book depth around the mid; the last book of the hour. One row per instrument, hour and band.",
+        "Order-book depth around the mid; the last sound book of the hour. One row per instrument, hour and band.",
         "instrument_id interval_start_utc band_bps",
         "instrument_id venue asset interval_start_utc occurred_at_utc mid_quote band_bps bid_depth_base ask_depth_base source is_synthetic",
-        "bid_depth_base ask_depth_base",
+        "mid_quote bid_depth_base ask_depth_base",
     ),
     _mart(
         "fct_liquidations",

@@ -297,6 +297,8 @@ def _depth(
                     "bid_depth_base": float(total[0, k]),
                     # The asks end before the widest band.
                     "ask_depth_base": float(total[1, k]) if k < 3 else None,
+                    "bid_mean_quote": None,
+                    "ask_mean_quote": None,
                     **_stamp("ccxt", at, captured),
                 }
                 for k, band in enumerate((25.0, 50.0, 100.0, 200.0))

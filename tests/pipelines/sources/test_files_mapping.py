@@ -46,13 +46,23 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_shipped_mappings_load_under_their_file_names() -> None:
     mappings = shipped_mappings()
-    assert [m.name for m in mappings] == ["etf_flows", "fear_greed", "leverage_tiers", "macro", "multivenue"]
+    assert [m.name for m in mappings] == [
+        "binance_archive",
+        "etf_flows",
+        "fear_greed",
+        "leverage_tiers",
+        "macro",
+        "multivenue",
+        "tardis",
+    ]
     assert {m.name: m.datasets for m in mappings} == {
+        "binance_archive": ("candles", "funding_rates", "open_interest", "depth_bands", "liquidations"),
         "etf_flows": ("etf_flows",),
         "fear_greed": ("sentiment",),
         "leverage_tiers": ("leverage_tiers",),
         "macro": ("macro_observations",),
         "multivenue": ("candles", "funding_rates", "open_interest", "liquidations"),
+        "tardis": ("liquidations", "open_interest", "depth_bands"),
     }
     for mapping in mappings:
         assert load_mapping(mapping.name) == mapping
