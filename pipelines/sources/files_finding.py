@@ -41,7 +41,8 @@ def find_files(mapping: Mapping, place: Path) -> tuple[list[tuple[Path, str, Fil
     if not place.is_dir():
         raise ImportRefused(shown_place, "", "does not exist", "check the path")
     found = []
-    seen = {p for p in place.iterdir() if p.is_file()}
+    others = (p for kind in mapping.refuse for p in place.rglob(kind.files))
+    seen = {p for p in (*place.iterdir(), *others) if p.is_file()}
     for rule in mapping.files:
         paths = sorted(p for p in place.glob(rule.files) if p.is_file())
         seen |= {*paths}

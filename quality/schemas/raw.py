@@ -230,6 +230,12 @@ DEPTH_BANDS = Table(
     nullable=frozenset({"mid_quote", "bid_depth_base", "ask_depth_base", "bid_mean_quote", "ask_mean_quote"}),
     rules=(
         *_IDENTITY,
+        _positive("mid_quote"),
+        _positive("band_bps"),
+        _not_negative("bid_depth_base"),
+        _not_negative("ask_depth_base"),
+        _positive("bid_mean_quote"),
+        _positive("ask_mean_quote"),
         # Bands of an archive are told without a mid; a row without any price is a book that could not be summed.
         Rule(
             "missing_value",
@@ -237,12 +243,6 @@ DEPTH_BANDS = Table(
             pl.all_horizontal(_c(c).is_null() for c in ("mid_quote", "bid_mean_quote", "ask_mean_quote")),
             "book_has_a_price",
         ),
-        _positive("mid_quote"),
-        _positive("band_bps"),
-        _not_negative("bid_depth_base"),
-        _not_negative("ask_depth_base"),
-        _positive("bid_mean_quote"),
-        _positive("ask_mean_quote"),
     ),
     group_rules=(
         Rule("crossed_book", "bid_mean_quote", _CROSSED, "bids_lie_below_asks"),
