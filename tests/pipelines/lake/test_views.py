@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from assets.ports import RawBatch, RawKey
@@ -16,6 +17,7 @@ from pipelines.lake.manifest import LakeError
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from quality.schemas.raw import RAW_TABLES
+from quality.tables import REJECTED_COLUMNS
 from quality.units import sql_type_of
 
 Candles = Callable[..., RawBatch]
@@ -283,3 +285,26 @@ def test_layout_of_newer_code_is_refused(
         lake.commit([candles()])
     with pytest.raises(LakeError, match="update Lowtide"):
         create_raw_views(con, lake)
+
+
+def test_depth_bands_of_version_1_have_no_mean_prices(
+    con: duckdb.DuckDBPyConnection, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = RAW_TABLES["depth_bands"]
+    added = ("bid_mean_quote", "ask_mean_quote")
+    old = replace(
+        table, fields=tuple(f for f in table.fields if f.name not in added), rules=(), group_rules=(), schema_version=1
+    )
+    at, none_refused = datetime(2026, 1, 1, 5), pl.DataFrame(schema=REJECTED_COLUMNS)
+    row = ("binance", "BTCUSDT", "BTC", at, 100.0, 25.0, 7.0, None, "0" * 64)
+    book = pl.DataFrame([row], schema=old.raw_schema, orient="row")
+    with monkeypatch.context() as before:
+        before.setitem(RAW_TABLES, "depth_bands", old)
+        lake.commit([RawBatch(RawKey("depth_bands", "binance", "ccxt", at.date()), book, none_refused)])
+    newer = pl.DataFrame([(*row[:4], None, *row[5:8], 99.0, None, row[8])], schema=table.raw_schema, orient="row")
+    lake.commit([RawBatch(RawKey("depth_bands", "binance", "binance_archive", at.date()), newer, none_refused)])
+    create_raw_views(con, lake)
+    assert con.execute(
+        "select source, mid_quote, bid_depth_base, bid_mean_quote, ask_mean_quote from raw.depth_bands order by source"
+    ).fetchall() == [("binance_archive", None, 7.0, 99.0, None), ("ccxt", 100.0, 7.0, None, None)]
+    assert described(con, "depth_bands") == columns_of("depth_bands")

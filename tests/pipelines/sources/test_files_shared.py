@@ -26,6 +26,7 @@ def imported(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
         "etf_flows": "flows",
         "fear_greed": "sentiment",
         "leverage_tiers": "leverage_tiers",
+        "binance_archive": "binance_bookdepth",
     }
     return lake, {m: import_files(load_mapping(m), shared_data / f, lake, CLOCK) for m, f in folders.items()}
 
@@ -170,3 +171,30 @@ def test_every_tier_of_718_contracts_lands_or_has_its_reason(imported: tuple[Lak
     assert set(refused) == {"GMEUSDT", "CRWDUSDT"}
     assert len(symbols) == 718
     assert symbols >= {"BTCUSDT", "BTCUSDT_260925", "BTCUSDC", "ETHBTC", "币安人生USDT", "1000SHIBUSDT"}
+
+
+def test_the_dead_bid_of_the_depth_archive_is_found_from_its_first_book_on(
+    imported: tuple[Lake, dict[str, ImportSummary]], shared_data: Path
+) -> None:
+    """Of 2,879 books 969 are crossed, from 15:30:42 to the last of the day, and 50 more stand between them."""
+    lake, summaries = imported
+    (count,) = summaries["binance_archive"].files
+    assert (count.rows_read, count.landed) == (2_879 * 5, 1_860 * 5)
+    assert count.quarantined == {"crossed_book": 969 * 5, "stale_book": 50 * 5}
+    rows = rows_of(lake, "depth_bands")
+    first_dead = datetime(2025, 10, 10, 15, 30, 42)
+    assert rows["occurred_at_utc"].max() < first_dead
+    (generation,) = [g for g in lake.current() if g.key.dataset == "depth_bands"]
+    assert generation.origin_note == "import of BTCUSDT-bookDepth-2025-10-10.csv.gz (no checksum)"
+    assert generation.quarantine_path is not None
+    refused = pl.read_parquet(generation.quarantine_path)
+    at = refused["record_json"].str.json_path_match("$.cells.timestamp").str.strip_chars().str.to_datetime()
+    assert (at.min(), at.max()) == (first_dead, datetime(2025, 10, 10, 23, 59, 30))
+    # The stamp with a leading space is read and falls with its book, every band of it.
+    assert refused.filter(at == datetime(2025, 10, 10, 21, 34, 32))["reason"].to_list() == ["crossed_book"] * 5
+    # Figures against the file itself, by another reader: the sum of what landed is the sum of what stands before.
+    file = pl.read_csv(shared_data / "binance_bookdepth" / "BTCUSDT-bookDepth-2025-10-10.csv.gz")
+    sound = file.filter(pl.col("timestamp").str.strip_chars() < "2025-10-10 15:30:42")
+    for side, is_bid in (("bid_depth_base", True), ("ask_depth_base", False)):
+        wanted = sound.filter((pl.col("percentage") < 0) == is_bid)["depth"].sum()
+        assert rows[side].sum() == pytest.approx(wanted, rel=1e-12)
