@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import struct
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +31,7 @@ from archive_files import (
     write_zip,
     zip_of,
 )
+from small_market import LOWTIDE
 
 from pipelines.clock import FixedClock
 from pipelines.lake.store import Lake
@@ -600,3 +603,75 @@ def test_many_files_left_alone_are_counted_and_not_all_named(lake: Lake, folder:
     for i in range(30):
         (folder / f"note{i:02}.txt").write_text("x")
     assert "and 10 more" in run(lake, folder).lines()[-1]
+
+
+# -- trials
+
+
+@pytest.mark.trial("mutated_archive_imports")
+def test_mutated_archives_are_refused_or_land_what_they_held(tmp_path: Path, trial_count: Callable[..., int]) -> None:
+    """Flip, cut or drop bytes of a zip without a checksum: its own check sum tells, or what landed is what it held."""
+    rows = [r for i, at in enumerate(half_minutes(4)) for r in sound_book(at, i)]
+    name = "BTCUSDT-bookDepth-2025-01-15.zip"
+    path = write_zip(tmp_path / "in", name, text_of(DEPTH_HEADER, rows), checksum=False)
+    body = path.read_bytes()
+    whole = Lake(tmp_path / "whole", clock=CLOCK, code_version="1.0")
+    run(whole, tmp_path / "in")
+    wanted = landed(whole).drop("payload_sha256")
+    rng = random.Random(11)
+    refused_count = 0
+    for trial in range(trial_count(2_000)):
+        at = rng.randrange(len(body))
+        mutated = rng.choice(
+            [
+                body[:at] + bytes([body[at] ^ (1 << rng.randrange(8))]) + body[at + 1 :],
+                body[:at],
+                body[:at] + body[at + 1 + rng.randrange(20) :],
+            ]
+        )
+        path.write_bytes(mutated)
+        lake = Lake(tmp_path / f"lake{trial}", clock=CLOCK, code_version="1.0")
+        try:
+            run(lake, tmp_path / "in")
+        except ImportRefused:
+            refused_count += 1
+            assert lake.current() == []
+        else:
+            assert landed(lake).drop("payload_sha256").equals(wanted)
+    assert refused_count > 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_the_rows_does_not_matter(tmp_path: Path, seed: int) -> None:
+    rows = [r for i, at in enumerate(half_minutes(12)) for r in (crossed_book if i in (4, 7) else sound_book)(at, i)]
+    frames = []
+    for name, order in (("a", rows), ("b", random.Random(seed).sample(rows, len(rows)))):
+        write_zip(tmp_path / name, "BTCUSDT-bookDepth-2025-01-15.zip", text_of(DEPTH_HEADER, order))
+        lake = Lake(tmp_path / f"lake_{name}", clock=CLOCK, code_version="1.0")
+        run(lake, tmp_path / name)
+        frames.append(landed(lake).drop("payload_sha256"))
+    assert frames[0].equals(frames[1])
+    assert frames[0].height == 8 * 5
+
+
+# -- the command
+
+
+def test_the_command_says_what_landed_and_what_fell(folder: Path, tmp_path: Path) -> None:
+    path = write_zip(
+        folder,
+        "BTCUSDT-bookDepth-2025-01-15.zip",
+        text_of(DEPTH_HEADER, [*sound_book(DAY), *crossed_book(DAY + timedelta(minutes=1))]),
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LOWTIDE_", "DAGSTER_", "PYTEST"))}
+    environment = {**kept, "LOWTIDE_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    command = [str(LOWTIDE), "import", "binance_archive", "--from", str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "depth_bands: 10 rows read, 5 landed on 1 days, 5 quarantined" in done.stdout
+    assert "quarantined, crossed_book: 5" in done.stdout
+    path.write_bytes(path.read_bytes()[:-1])
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode not in (0, 3)
+    assert "its checksum file says" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

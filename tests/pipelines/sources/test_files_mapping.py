@@ -123,6 +123,19 @@ def test_own_mapping_loads_from_a_path(written: Callable[[str], Path]) -> None:
         ('"{asset}USDT"', "7", "must be a text"),
         ("by: [venue, asset], ", "", "belong together"),
         ("by: [venue, asset]", "by: [venue, asset, price_kind]", "by"),
+        ("format: csv", "format: csv\n    path: '(['", "`path` is no regular expression"),
+        ("format: csv", "format: csv\n    keep: last_of_hour", "keep"),
+        ("price_kind: {value: trade}", "price_kind: {path_part: kind}", "no named group of `path`"),
+        ("open_quote: o", "open_quote: {path_part: o}", "belong to a text"),
+        ("open_quote: o", "open_quote: {value: 1, times: v}", "belong to a `column`"),
+        ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, times: v}", "`times` and `per` belong to a number"),
+        ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, extract: '[A-Z]+'}", "exactly one group"),
+        ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, extract: '('}", "no regular expression"),
+        ("open_quote: o", "open_quote: {column: o, extract: '(x)'}", "belong to a text"),
+        ("open_quote: o", "open_quote: {column: o, later: {seconds: 1}}", "`later` belongs to"),
+        ("files:\n", "refuse: [{files: ../x, reason: a, what_to_do: b}]\nfiles:\n", "below the imported folder"),
+        ("files:\n", "refuse: [{files: x, path: '(', reason: a, what_to_do: b}]\nfiles:\n", "no regular expression"),
+        ("files:\n", "refuse: [{files: x, what_to_do: b}]\nfiles:\n", "reason: is missing"),
     ],
 )
 def test_wrong_mapping_is_refused_in_one_line(written: Callable[[str], Path], old: str, new: str, said: str) -> None:
@@ -191,3 +204,17 @@ def test_every_dataset_can_be_mapped() -> None:
         Mapping.model_validate(
             {"name": "any", "files": [{"files": "x.csv", "dataset": name, "format": "csv", "columns": columns}]}
         )
+
+
+def test_keys_of_rows_with_a_clock_are_refused_for_snapshots(written: Callable[[str], Path]) -> None:
+    text = """
+    name: mine
+    files:
+      - files: "*.csv"
+        dataset: sentiment
+        format: csv
+        within_file_date: true
+        columns: {venue: {value: me}, index_name: {value: x}, sentiment_date_utc: day, sentiment_index: v}
+    """
+    with pytest.raises(MappingError, match="need rows with a clock; sentiment is a snapshot"):
+        load_mapping(written(text))
