@@ -173,6 +173,32 @@ class VenueMarket:
         off = 1.0 - np.clip(premium_bps, -15.0, 15.0) / 1e4
         return PriceCandles(trades.start_ms, **{n: self._on_grid(asset, getattr(trades, n) * off) for n in _OHLC})
 
+    def open_price_candle(self, asset: str, price_kind: str, at: datetime) -> PriceCandles | None:
+        """Return the hour of an instant as far as the mark or the index has run in it, None where the hour is not shown.
+
+        Within the hour the price stands as far from trades as at the hour's start.
+        """
+        trades = self.open_candle(asset, at)
+        if trades is None:
+            return None
+        hours = self.mark_candles(asset) if price_kind == "mark" else self.index_candles(asset)
+        off = hours.open_quote[hours.start_ms.searchsorted(trades.start_ms)] / trades.open_quote
+        return PriceCandles(trades.start_ms, **{n: self._on_grid(asset, getattr(trades, n) * off) for n in _OHLC})
+
+    def price_of_kind(self, asset: str, price_kind: str, at: datetime) -> float:
+        """Return the mark or the index at an instant, the last one shown where the market has ended."""
+        running = self.open_price_candle(asset, price_kind, at)
+        hours = self.mark_candles(asset) if price_kind == "mark" else self.index_candles(asset)
+        return float((running or hours).close_quote[-1])
+
+    def volume_24h_base(self, asset: str, at: datetime) -> float:
+        """Return what was traded in the last 24 hours that have begun, the running one as far as it has run."""
+        hours, running = self.candles(asset), self.open_candle(asset, at)
+        begun = int(hours.start_ms.searchsorted(np.datetime64(at, "ms").astype(np.int64), "right"))
+        if running is None:
+            return float(hours.volume_base[max(0, begun - 24) : begun].sum())
+        return float(hours.volume_base[max(0, begun - 24) : begun - 1].sum() + running.volume_base[0])
+
     def long_short_ratios(self, asset: str) -> LongShortRatios:
         """Return how the accounts with an open position are split, at the start of every hour shown."""
         traders = self.world.traders(asset)

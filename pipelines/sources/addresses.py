@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 # Query keys that describe what was asked. Every other key's value is withheld: it may be a key, a signature, a token.
 SHOWN_QUERY_KEYS = frozenset(
-    {"symbol", "interval", "period", "limit", "startTime", "endTime"}  # Binance
+    {"symbol", "interval", "period", "limit", "startTime", "endTime", "pair", "contractType"}  # Binance
     | {"category", "intervalTime", "start", "end"}  # Bybit
     | {"instType", "instId", "bar", "before", "after", "begin", "sz"}  # OKX
 )

@@ -29,7 +29,7 @@ from pipelines.sources.gate import Gate
 from pipelines.sources.journal import Journal, Walk
 from pipelines.sources.liquidations import STREAMS, ContractTerms, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
-from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape
+from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape, records_of
 from pipelines.sources.transport import LEAST_BAN_S, Answer, RetryPolicy, Transport
 from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
 from quality.schemas.raw import RAW_TABLES
@@ -112,7 +112,7 @@ class VenueClient(ABC):
         self._lake, self._policy, self._gate, self._sleep = lake, policy, gate, sleep
         self._journal = journal
         self._client: tuple[Any, Transport] | None = None
-        self._catalogue: tuple[date, list[Contract], str] | None = None
+        self._catalogue: tuple[date, list[Contract], tuple[str, ...]] | None = None
 
     # -- what a venue says of itself ----------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class VenueClient(ABC):
 
     def instruments(self) -> Capture:
         """Return the contracts of the universe that trade now, from the catalogue, loaded once a day."""
-        contracts, sha = self._contracts()
+        contracts, payloads = self._contracts()
         rows = [
             {
                 "venue": self.venue,
@@ -174,11 +174,12 @@ class VenueClient(ABC):
                 "price_tick_quote": figure(c.market["precision"]["price"]),
                 "quantity_step_base": self._in_base(c, figure(c.market["precision"]["amount"])),
                 "listed_at_utc": instant(c.listed_ms),
-                "payload_sha256": sha,
+                "payload_sha256": payloads[self._catalogue_payload(c)],
             }
             for c in contracts
         ]
-        return self._capture("instruments", rows, (sha,), f"{self.method} {self.catalogue_path}")
+        shown = tuple(row["payload_sha256"] for row in rows) or (payloads[self.catalogue_payload],)
+        return self._capture("instruments", rows, shown, f"{self.method} {self.catalogue_path}")
 
     def _series(
         self,
@@ -428,8 +429,30 @@ class VenueClient(ABC):
         walk.note(question, answer.payload_sha256)
         return answer
 
-    def _contracts(self) -> tuple[list[Contract], str]:
-        """Load the catalogue once per client and day; return the universe's contracts in its order, and the payload's hash."""
+    def _snapshot(
+        self, endpoint: str, path: str, query: Mapping[str, Any], records: Callable[[Any], list[Any]] = records_of
+    ) -> tuple[list[Any], Answer]:
+        """Ask once for records about many contracts; return them and the answer that holds them.
+
+        Parameters
+        ----------
+        records : callable
+            The list of records in a decoded answer; `WrongShape` where there is none.
+        """
+        answer = self._ask(endpoint, path, query)
+        try:
+            return records(answer.value), answer
+        except WrongShape as shape:
+            raise SourceOutage("venue_error", f"{self.venue} {path}: the answer {shape}", "wrong_shape") from None
+
+    def _contracts(self) -> tuple[list[Contract], tuple[str, ...]]:
+        """Return the universe's contracts in its order, and the hashes of the catalogue's payloads."""
+        listed, payloads = self._listed()
+        rank = {asset: i for i, asset in enumerate(self._universe)}
+        return sorted((c for c in listed if c.asset in rank), key=lambda c: (rank[c.asset], c.symbol)), payloads
+
+    def _listed(self) -> tuple[list[Contract], tuple[str, ...]]:
+        """Load the catalogue once per client and day; return all contracts of ours, in the universe or not."""
         today = self._clock.now().date()
         if self._catalogue is None or self._catalogue[0] != today:
             exchange, transport = self._connection()
@@ -440,10 +463,12 @@ class VenueClient(ABC):
                     "venue_error", f"{self.venue} lists no contract at all ({self.method} {self.catalogue_path})"
                 )
             listed = [self._contract(m) for m in answer.value.values() if self._is_ours(m)]
-            rank = {asset: i for i, asset in enumerate(self._universe)}
-            chosen = sorted((c for c in listed if c.asset in rank), key=lambda c: (rank[c.asset], c.symbol))
-            self._catalogue = (today, chosen, answer.payloads[self.catalogue_payload])
+            self._catalogue = (today, listed, answer.payloads)
         return self._catalogue[1], self._catalogue[2]
+
+    def _catalogue_payload(self, contract: Contract) -> int:
+        """Return which body of the catalogue's answers shows a contract."""
+        return self.catalogue_payload
 
     def _contract(self, market: Mapping[str, Any]) -> Contract:
         return Contract(str(market["base"]), self._symbol(market), ms_of(market.get("created")), market)

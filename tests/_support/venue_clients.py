@@ -120,3 +120,31 @@ def assert_trade_candles(rows: pl.DataFrame, market: VenueMarket, hours: slice, 
         assert np.array_equal(ms(got["interval_start_utc"]), want.start_ms[hours])
         for name in ("open_quote", "high_quote", "low_quote", "close_quote", "volume_base"):
             assert np.array_equal(got[name], getattr(want, name)[hours]), (asset, name)
+
+
+def assert_price_candles(rows: pl.DataFrame, market: VenueMarket, hours: slice, assets: Sequence[str]) -> None:
+    """Assert that the mark and index candles of `assets` are the market's, of the hours `hours`, without a volume."""
+    for kind, truth in (("mark", market.mark_candles), ("index", market.index_candles)):
+        shown = rows.filter(pl.col("price_kind") == kind)
+        assert shown["asset"].unique().sort().to_list() == sorted(assets)
+        assert shown["volume_base"].null_count() == shown.height
+        for asset in assets:
+            got, want = columns_of(shown, asset=asset), truth(asset)
+            assert np.array_equal(ms(got["interval_start_utc"]), want.start_ms[hours])
+            for name in ("open_quote", "high_quote", "low_quote", "close_quote"):
+                assert np.array_equal(got[name], getattr(want, name)[hours]), (asset, kind, name)
+
+
+def assert_long_short_ratios(
+    rows: pl.DataFrame, market: VenueMarket, kinds: Sequence[str], hours: slice, assets: Sequence[str], **near: float
+) -> None:
+    """Assert that the ratios of `kinds` are the market's, of the hours `hours`; `near` is what a venue's rounding costs."""
+    assert rows["ratio_kind"].unique().sort().to_list() == sorted(kinds)
+    for asset in assets:
+        want = market.long_short_ratios(asset)
+        for kind in kinds:
+            got = columns_of(rows.filter(pl.col("ratio_kind") == kind), asset=asset)
+            assert np.array_equal(ms(got["occurred_at_utc"]), want.at_ms[hours])
+            np.testing.assert_allclose(
+                got["long_short_ratio_x"], getattr(want, f"{kind}_x")[hours], **{"rtol": 0, **near}
+            )

@@ -13,7 +13,8 @@ import pytest
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.wire import to_ms
-from pipelines.sandbox.wire_binance import BinanceError, BinanceWire
+from pipelines.sandbox.wire_binance import BinanceWire
+from pipelines.sandbox.wire_binance_pages import BinanceError
 from pipelines.sandbox.world import World
 
 FIRST = date(2025, 9, 1)

@@ -76,9 +76,14 @@ def _ms(values: np.ndarray) -> np.ndarray:
     return values.astype("datetime64[ms]").astype(np.int64)
 
 
+def _trades(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the trade candles among candles of all kinds of price."""
+    return rows.filter(pl.col("price_kind") == "trade")
+
+
 def _assert_candles(rows: pl.DataFrame, world: World, hours: slice, assets: tuple[str, ...] = ASSETS) -> None:
     for asset in assets:
-        got, want = _of_asset(rows, asset), world.candles(asset)
+        got, want = _of_asset(_trades(rows), asset), world.candles(asset)
         assert np.array_equal(_ms(got["interval_start_utc"]), want.start_ms[hours])
         for name in ("open_quote", "high_quote", "low_quote", "close_quote", "volume_base"):
             assert np.array_equal(got[name], getattr(want, name)[hours]), (asset, name)
@@ -103,7 +108,9 @@ def test_candles_of_the_whole_range_equal_the_world_and_cost_few_requests(
     client, sandbox, lake = calm
     before = len(sandbox.requests)
     capture = client.candles(FIRST, world.last_day)
-    assert len(sandbox.requests) - before <= 4
+    # The catalogue, and one page per contract and kind of price.
+    assert len(sandbox.requests) - before <= 1 + 3 * 3
+    assert [s.path for s in sandbox.requests].count("/fapi/v1/klines") <= 3
     rows = _valid(capture, "candles")
     done = rows.filter(pl.col("interval_end_utc") <= NOW)
     _assert_candles(done, world, slice(0, 31 * 24 + 12))
@@ -111,9 +118,9 @@ def test_candles_of_the_whole_range_equal_the_world_and_cost_few_requests(
     assert running["interval_start_utc"].unique().to_list() == [datetime(2025, 10, 21, 12)]
     half = world.open_candle("ETH", NOW)
     assert half is not None
-    assert running.filter(pl.col("asset") == "ETH")["low_quote"].item() == half.low_quote[0]
+    assert _trades(running).filter(pl.col("asset") == "ETH")["low_quote"].item() == half.low_quote[0]
     assert set(rows["payload_sha256"]) <= set(capture.payloads) <= set(lake.payloads)
-    assert rows["price_kind"].unique().to_list() == ["trade"]
+    assert rows["price_kind"].unique().sort().to_list() == ["index", "mark", "trade"]
 
 
 def test_candles_of_one_day_are_its_24_hours(calm: tuple[BinanceUsdm, Sandbox, PayloadLake], world: World) -> None:
@@ -236,8 +243,8 @@ def test_passing_faults_do_not_change_what_lands(sandbox: Sandbox, world: World,
     client, sandbox, lake = _client(sandbox, faults=faults)
     capture = client.candles(date(2025, 10, 10), date(2025, 10, 11))
     _assert_candles(_valid(capture, "candles"), world, slice(480, 528))
-    assert len(sandbox.requests) == 7
-    assert len(lake.requests) == 7
+    assert len(sandbox.requests) == 1 + 3 * 3 + 3
+    assert len(lake.requests) == 1 + 3 * 3 + 3
 
 
 @pytest.mark.parametrize(
@@ -290,7 +297,7 @@ def test_an_asset_that_is_not_listed_is_named_and_has_no_row(sandbox: Sandbox) -
 def test_nothing_is_due_before_the_listing_and_nothing_is_asked(sandbox: Sandbox) -> None:
     client, sandbox, _ = _client(sandbox)
     assert client.candles(date(2025, 9, 1), date(2025, 9, 19)).rows.height == 0
-    assert client.candles(date(2025, 9, 19), date(2025, 9, 20)).rows.height == 72
+    assert client.candles(date(2025, 9, 19), date(2025, 9, 20)).rows.height == 3 * 72
     assert client.funding_rates(date(2025, 9, 1)).rows.height == 0
     assert client.candles(date(2025, 12, 1)).rows.height == 0, "a day that has not begun"
     assert [s.path for s in sandbox.requests if s.path == "/fapi/v1/fundingRate"] == []
@@ -362,7 +369,8 @@ def test_a_malformed_record_is_kept_for_quarantine_and_costs_no_other(sandbox: S
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     capture = client.candles(date(2025, 10, 10))
     good, rejected = RAW_TABLES["candles"].split(capture.rows, now=NOW)
-    assert good["interval_start_utc"].to_list() == [datetime(2025, 10, 10, h) for h in range(1, 24)]
+    assert _trades(good)["interval_start_utc"].to_list() == [datetime(2025, 10, 10, h) for h in range(1, 24)]
+    assert good.height == 23 + 2 * 24
     assert rejected.height == 1
     assert rejected["reason"].item()
 
@@ -417,5 +425,5 @@ def test_a_moved_start_is_a_venue_error_and_not_a_gap(sandbox: Sandbox) -> None:
 def test_a_hole_of_the_venue_stays_a_hole(sandbox: Sandbox) -> None:
     faults = _spoiled("/fapi/v1/klines", lambda rows: [r for r in rows if r[0] % 86_400_000 not in (0, 18_000_000)])
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
-    rows = _valid(client.candles(date(2025, 10, 10)), "candles")
+    rows = _trades(_valid(client.candles(date(2025, 10, 10)), "candles"))
     assert rows["interval_start_utc"].dt.hour().to_list() == [h for h in range(24) if h not in (0, 5)]
