@@ -49,6 +49,9 @@ SHARES: dict[str, Share] = {
     "deribit": Share(0.06, 5.0, 8),
     "kraken": Share(0.04, 6.0, 1),
     "dydx": Share(0.03, 8.0, 1),
+    # Inverse contracts: a market of their own, whether the venue shows them beside the others or as another exchange.
+    "binance_coinm": Share(0.12, 4.0, 8),
+    "bybit_inverse": Share(0.08, 4.0, 8),
 }
 
 # Who is among the "top traders": the share of a venue's accounts with the largest margin.

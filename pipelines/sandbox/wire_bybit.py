@@ -1,113 +1,38 @@
-"""The world in Bybit's own wire format: pure functions from a market and an instant to JSON values.
+"""The world in Bybit's own wire format: its routes, and what there is as of now only.
 
-Belongs here: shapes, page limits, default limits, error codes of the venue. Does not: HTTP (``server.py``), misbehaviour
-(``faults.py``). Every shape cites the venue's page; figures and most times are strings, because the venue writes strings.
+Belongs here: books, tickers, risk limits, insurance pools, the list of routes. Does not: the catalogue and the series
+(``wire_bybit_series.py``), bounds and errors (``wire_bybit_pages.py``), HTTP (``server.py``), misbehaviour (``faults.py``).
 
 References
 ----------
-Error codes: https://bybit-exchange.github.io/docs/v5/error
-Limits and bans: https://bybit-exchange.github.io/docs/v5/rate-limit
+https://bybit-exchange.github.io/docs/v5/market/time
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.sandbox.profiles import AssetProfile
 from pipelines.sandbox.venue_market import VenueMarket
-from pipelines.sandbox.wire import HOUR_MS, Route, WireError, to_ms
-from pipelines.sandbox.world import World
+from pipelines.sandbox.wire import Route, to_ms
+from pipelines.sandbox.wire_bybit_pages import REFUSALS, category_of, envelope, limit_of
+from pipelines.sandbox.wire_bybit_series import BybitSeries, Listing, price_of, quantity_of
 
-# A contract before its launch: shown only where it is asked for.
-UNLAUNCHED_ASSET = "NEWCOIN"
-
-PARAMS_ERROR = 10001
-
-
-def _envelope(result: Mapping[str, Any], now_ms: int = 0, code: int = 0, message: str = "OK") -> dict[str, Any]:
-    return {"retCode": code, "retMsg": message, "result": dict(result), "retExtInfo": {}, "time": now_ms}
+# Risk limits: steps of the cap, and each step's rates over those of the first (maintenance) and largest leverage.
+RISK_STEPS = 5
+FIRST_CAP_USD = 2_000_000.0
 
 
-# The venue's pages give codes and texts, not bodies. The geoblock is an HTML page of its delivery network; only its sentence
-# is kept here. 429 is "system level frequency protection".
-REFUSALS: Mapping[str, tuple[int, Mapping[str, Any]]] = {
-    "rate_limited": (429, _envelope({}, code=10006, message="Too many visits!")),
-    "banned": (403, _envelope({}, code=403, message="access too frequent")),
-    "geoblocked": (
-        403,
-        {"message": "The Amazon CloudFront distribution is configured to block access from your country."},
-    ),
-    "error": (500, _envelope({}, code=10016, message="Server error.")),
-}
-
-
-class BybitError(WireError):
-    """An error of Bybit: HTTP 200 and ``{"retCode": 10001, "retMsg": "...", "result": {}, ...}``."""
-
-    def __init__(self, message: str, now: datetime, code: int = PARAMS_ERROR) -> None:
-        super().__init__(_envelope({}, to_ms(now), code, message), status=200)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One contract of the catalogue."""
-
-    symbol: str
-    asset: str
-    category: str
-    contract_type: str
-    quote_coin: str
-    settle_coin: str
-    status: str = "Trading"
-    delivery_ms: int = 0
-
-
-@dataclass(frozen=True)
-class Window:
-    """A page's bounds in milliseconds, both inclusive and either absent, and its limit."""
-
-    start_ms: int | None
-    end_ms: int | None
-    limit: int
-
-
-class BybitWire:
-    """A world as Bybit shows it.
-
-    Parameters
-    ----------
-    world : World
-        Each asset is listed as ``<ASSET>USDT``. A real catalogue holds contracts that a client must leave out: the first
-        asset is also a USDC perpetual, a dated future and an inverse perpetual, and one contract waits for its launch.
-    """
+class BybitWire(BybitSeries):
+    """A world as Bybit shows it (parameters of `BybitSeries`)."""
 
     venue = "bybit"
     weight_header = ""
     refusals: Mapping[str, tuple[int, Mapping[str, Any]]] = REFUSALS
-
-    def __init__(self, world: World) -> None:
-        self.market = VenueMarket(world, "bybit")
-        first, delivery = world.assets[0], _last_friday_after(world.last_day)
-        future = f"{first}USDT-{delivery:%d%b%y}".upper()
-        delivery_ms = to_ms(datetime.combine(delivery, datetime.min.time()) + timedelta(hours=8))
-        listed = [Listing(f"{a}USDT", a, "linear", "LinearPerpetual", "USDT", "USDT") for a in world.assets]
-        listed += [
-            Listing(f"{first}PERP", first, "linear", "LinearPerpetual", "USDC", "USDC"),
-            Listing(future, first, "linear", "LinearFutures", "USDT", "USDT", delivery_ms=delivery_ms),
-            Listing(f"{first}USD", first, "inverse", "InversePerpetual", "USD", first),
-            Listing(f"{UNLAUNCHED_ASSET}USDT", first, "linear", "LinearPerpetual", "USDT", "USDT", "PreLaunch"),
-        ]
-        self._listings = {listing.symbol: listing for listing in sorted(listed, key=lambda v: v.symbol)}
-        self._closed: dict[str, list[list[str]]] = {}
-
-    # -- routes -------------------------------------------------------------------------------------------------------
 
     def routes(self) -> list[Route]:
         """Return every route that the venue answers; each counts one request of 600 in five seconds."""
@@ -115,9 +40,15 @@ class BybitWire:
             Route("/v5/market/time", lambda _, now: self.time(now)),
             Route("/v5/market/instruments-info", self.instruments_info),
             Route("/v5/market/kline", self.kline),
+            Route("/v5/market/mark-price-kline", self.mark_price_kline),
+            Route("/v5/market/index-price-kline", self.index_price_kline),
             Route("/v5/market/funding/history", self.funding_history),
             Route("/v5/market/open-interest", self.open_interest),
+            Route("/v5/market/account-ratio", self.account_ratio),
             Route("/v5/market/orderbook", self.orderbook),
+            Route("/v5/market/tickers", self.tickers),
+            Route("/v5/market/risk-limit", self.risk_limit),
+            Route("/v5/market/insurance", self.insurance),
         ]
 
     def label(self, path: str, query: Mapping[str, Any]) -> str:
@@ -125,11 +56,14 @@ class BybitWire:
         return path
 
     def rows(self, body: Any) -> list[Any] | None:
-        """Return the list of a series; the catalogue has its own pages and is never cut."""
+        """Return the list of a series; the catalogue and answers about all contracts are no pages and never cut."""
         result = body["result"]
-        is_catalogue = "nextPageCursor" in result and "symbol" not in result
-        rows = None if is_catalogue else result.get("list")
-        return rows if isinstance(rows, list) else None
+        rows = result.get("list")
+        if not isinstance(rows, list) or not rows:
+            return rows if isinstance(rows, list) else None
+        first = rows[0]
+        is_series = isinstance(first, list) or not {"fundingRateTimestamp", "timestamp"}.isdisjoint(first)
+        return rows if is_series else None
 
     def time(self, now: datetime) -> dict[str, Any]:
         """`GET /v5/market/time`.
@@ -139,117 +73,25 @@ class BybitWire:
         https://bybit-exchange.github.io/docs/v5/market/time
         """
         at = to_ms(now)
-        return _envelope({"timeSecond": str(at // 1000), "timeNano": str(at * 1_000_000)}, at)
-
-    def instruments_info(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/instruments-info`: contracts that trade, or of the `status` asked for, by pages with a cursor.
-
-        References
-        ----------
-        https://bybit-exchange.github.io/docs/v5/market/instrument
-        """
-        category, limit = _category(query, now), _limit(query, now, default=500, most=1000)
-        symbol, status = query.get("symbol"), query.get("status", "Trading")
-        if symbol:
-            self._listing(query, now)
-        shown = [
-            v
-            for v in self._listings.values()
-            if v.category == category and v.status == status and symbol in (None, "", v.symbol)
-        ]
-        after = unquote(query.get("cursor", "")).rpartition("last=")[2]
-        left = [v for v in shown if v.symbol > after]
-        page = left[:limit]
-        cursor = quote(f"first={page[0].symbol}&last={page[-1].symbol}") if len(left) > limit else ""
-        entries = [self._instrument(v) for v in page]
-        return _envelope({"category": category, "list": entries, "nextPageCursor": cursor}, to_ms(now))
-
-    def kline(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/kline`: newest first, the open one at the top; bounds inclusive.
-
-        References
-        ----------
-        https://bybit-exchange.github.io/docs/v5/market/kline
-        """
-        listing = self._listing(query, now)
-        if query.get("interval") != "60":
-            # The venue has thirteen intervals, the sandbox one.
-            raise BybitError("Invalid period!", now)
-        window = _window(query, now, "start", "end", default=200, most=1000)
-        rows = self._klines(listing, now)
-        page = _newest_first(rows, lambda r: int(r[0]), window)
-        result = {"symbol": listing.symbol, "category": listing.category, "list": page}
-        return _envelope(result, to_ms(now))
-
-    def funding_history(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/funding/history`: newest first, bounds inclusive, "passing only startTime returns an error".
-
-        References
-        ----------
-        https://bybit-exchange.github.io/docs/v5/market/history-fund-rate
-        """
-        listing = self._listing(query, now)
-        window = _window(query, now, "startTime", "endTime", default=200, most=200)
-        if window.start_ms is not None and window.end_ms is None:
-            raise BybitError("params error: endTime is required with startTime", now)
-        rows: list[dict[str, str]] = []
-        if listing.contract_type.endswith("Perpetual") and listing.status == "Trading":
-            funding = self.market.funding(listing.asset)
-            # The venue stamps the full hour; the world's few milliseconds are another venue's.
-            stamps = funding.settled_ms // HOUR_MS * HOUR_MS
-            rows = [
-                {"symbol": listing.symbol, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(stamp)}
-                for stamp, rate in zip(stamps.tolist(), funding.rate_frac.tolist(), strict=True)
-                if stamp <= to_ms(now)
-            ]
-        page = _newest_first(rows, lambda r: int(r["fundingRateTimestamp"]), window)
-        return _envelope({"category": listing.category, "list": page}, to_ms(now))
-
-    def open_interest(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/open-interest`: newest first, bounds inclusive; base coins, "the sum of both sides" and one side.
-
-        References
-        ----------
-        https://bybit-exchange.github.io/docs/v5/market/open-interest
-        """
-        listing = self._listing(query, now)
-        if query.get("intervalTime") != "1h":
-            # The venue has six intervals, the sandbox one.
-            raise BybitError("params error: intervalTime invalid", now)
-        window = _window(query, now, "startTime", "endTime", default=50, most=200)
-        series, profile = self.market.open_interest(listing.asset), self.market.profile(listing.asset)
-        # The market counts each contract once.
-        rows = [
-            {
-                "openInterest": f"{2 * base:.8f}",
-                "singleOpenInterest": _quantity(profile, base),
-                "timestamp": str(at),
-            }
-            for at, base in zip(series.at_ms.tolist(), series.open_interest_base.tolist(), strict=True)
-            if at <= to_ms(now) and listing.status == "Trading"
-        ]
-        before = unquote(query.get("cursor", "")).rpartition("last=")[2]
-        rows = [r for r in rows if not before or int(r["timestamp"]) < int(before)]
-        page = _newest_first(rows, lambda r: int(r["timestamp"]), window)
-        is_more = bool(page) and int(page[-1]["timestamp"]) > max(window.start_ms or 0, int(rows[0]["timestamp"]))
-        cursor = quote(f"last={page[-1]['timestamp']}") if is_more else ""
-        result = {"symbol": listing.symbol, "category": listing.category, "list": page, "nextPageCursor": cursor}
-        return _envelope(result, to_ms(now))
+        return envelope({"timeSecond": str(at // 1000), "timeNano": str(at * 1_000_000)}, at)
 
     def orderbook(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/orderbook`.
+        """`GET /v5/market/orderbook`; sizes are base coins of linear contracts, dollars of inverse ones.
 
         References
         ----------
         https://bybit-exchange.github.io/docs/v5/market/orderbook
         """
         listing = self._listing(query, now)
-        limit = _limit(query, now, default=25, most=1000)
-        profile = self.market.profile(listing.asset)
-        book = self.market.book(listing.asset, min(max(now, self.market.start), self.market.end))
+        limit = limit_of(query, now, default=25, most=1000)
+        market = self.market_of(listing)
+        profile = market.profile(listing.asset)
+        book = market.book(listing.asset, _shown(market, now))
 
         def levels(side: NDArray[np.float64]) -> list[list[str]]:
-            return [[_price(profile, price), _quantity(profile, quantity)] for price, quantity in side[:limit]]
+            return [
+                [price_of(profile, price), self._size(listing, quantity, price)] for price, quantity in side[:limit]
+            ]
 
         at = to_ms(now)
         result = {
@@ -261,132 +103,135 @@ class BybitWire:
             "seq": at // 5,
             "cts": at - 8,
         }
-        return _envelope(result, at)
+        return envelope(result, at)
+
+    def tickers(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        """`GET /v5/market/tickers` without a symbol: every contract of the category that trades, in one answer.
+
+        References
+        ----------
+        https://bybit-exchange.github.io/docs/v5/market/tickers
+        """
+        category = category_of(query, now)
+        shown = [v for v in self._listings.values() if v.category == category and v.status == "Trading"]
+        result = {"category": category, "list": [self._ticker(listing, now) for listing in shown]}
+        return envelope(result, to_ms(now))
+
+    def risk_limit(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        """`GET /v5/market/risk-limit`: of one symbol, or of 15 at a time with a cursor.
+
+        Limits are quote coins of linear contracts and base coins of inverse ones. A recorded answer has fractions where the
+        page's example has percents, and no deduction in the first tier.
+
+        References
+        ----------
+        https://bybit-exchange.github.io/docs/v5/market/risk-limit
+        """
+        category = category_of(query, now)
+        if query.get("symbol"):
+            shown, cursor = [self._listing(query, now)], ""
+        else:
+            listed = [v for v in self._listings.values() if v.category == category and v.status == "Trading"]
+            left = [v for v in listed if v.symbol > query.get("cursor", "")]
+            shown, cursor = left[:15], left[14].symbol if len(left) > 15 else ""
+        tiers = [tier for listing in shown for tier in self._tiers(listing)]
+        return envelope({"category": category, "list": tiers, "nextPageCursor": cursor}, to_ms(now))
+
+    def insurance(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        """`GET /v5/market/insurance`: a pool that most contracts share, one of the last alone, one in coins for inverse ones.
+
+        The market's fund is the two in dollars; the last contract has a tenth of it.
+
+        References
+        ----------
+        https://bybit-exchange.github.io/docs/v5/market/insurance
+        """
+        *shared, alone = (
+            v.symbol for v in self._listings.values() if v.settle_coin == "USDT" and v.status == "Trading"
+        )
+        total, first = self.market.insurance_fund_usd(now), self.market.assets[0]
+        own = round(total / 10, 2)
+        coins = self.inverse.insurance_fund_usd(now) / self.inverse.price(first, _shown(self.inverse, now))
+        pools = [
+            ("USDT", ",".join(shared), f"{total - own:.2f}", f"{total - own:.0f}"),
+            ("USDT", alone, f"{own:.2f}", f"{own:.0f}"),
+            (first, f"{first}USD", f"{coins:.8f}", f"{self.inverse.insurance_fund_usd(now):.0f}"),
+        ]
+        entries = [{"coin": c, "symbols": s, "balance": b, "value": v} for c, s, b, v in pools]
+        return envelope({"updatedTime": str(to_ms(now)), "list": entries}, to_ms(now))
 
     # -- pieces -------------------------------------------------------------------------------------------------------
 
-    def _listing(self, query: Mapping[str, str], now: datetime) -> Listing:
-        category, symbol = _category(query, now), query.get("symbol", "")
-        listing = self._listings.get(symbol)
-        if listing is None or listing.category != category:
-            raise BybitError("params error: symbol invalid", now)
-        return listing
+    def _size(self, listing: Listing, base: float, price: float) -> str:
+        """Return a quantity as its contract counts it; a level has one dollar at the least."""
+        if listing.is_inverse:
+            return f"{max(1, round(base * price))}"
+        return quantity_of(self.market.profile(listing.asset), base)
 
-    def _klines(self, listing: Listing, now: datetime) -> list[list[str]]:
-        """Return the klines that have begun, oldest first, the running one last."""
-        if listing.status != "Trading":
-            return []
-        profile = self.market.profile(listing.asset)
-        if listing.asset not in self._closed:
-            columns = vars(self.market.candles(listing.asset))
-            count = columns["start_ms"].size
-            self._closed[listing.asset] = [_kline(profile, {k: v[i] for k, v in columns.items()}) for i in range(count)]
-        rows = self._closed[listing.asset]
-        done = int(np.clip((to_ms(now) - int(rows[0][0])) // HOUR_MS, 0, len(rows)))
-        running = self.market.open_candle(listing.asset, now)
-        if running is None:
-            return rows[:done]
-        return [*rows[:done], _kline(profile, {k: v[0] for k, v in vars(running).items()})]
-
-    def _instrument(self, listing: Listing) -> dict[str, Any]:
-        profile = self.market.profile(listing.asset)
-        tick, step = _price(profile, profile.tick_quote), _quantity(profile, 10.0**-profile.quantity_decimals)
-        is_launched = listing.status == "Trading"
+    def _ticker(self, listing: Listing, now: datetime) -> dict[str, str]:
+        market, asset = self.market_of(listing), listing.asset
+        profile, at = market.profile(asset), _shown(market, now)
+        last, before = market.price(asset, at), market.price(asset, _shown(market, now - timedelta(days=1)))
+        book, held = market.book(asset, at), market.open_interest(asset)
+        i = max(0, int(held.at_ms.searchsorted(to_ms(now), "right")) - 1)
+        # Both sides, as in the series.
+        base, usd = 2 * float(held.open_interest_base[i]), 2 * float(held.open_interest_usd[i])
+        traded = market.volume_24h_base(asset, now)
+        coins, dollars = f"{base:.8f}", f"{round(usd / 2) * 2}"
+        (bid, bid_base), (ask, ask_base) = book.bids[0], book.asks[0]
         return {
             "symbol": listing.symbol,
-            "contractType": listing.contract_type,
-            "status": listing.status,
-            "baseCoin": listing.asset if is_launched else UNLAUNCHED_ASSET,
-            "quoteCoin": listing.quote_coin,
-            "symbolType": "",
-            # The simulated contracts are listed with the first hour that the market shows.
-            "launchTime": str(to_ms(self.market.start)),
+            "lastPrice": price_of(profile, last),
+            "indexPrice": price_of(profile, market.price_of_kind(asset, "index", now)),
+            "markPrice": price_of(profile, market.price_of_kind(asset, "mark", now)),
+            "prevPrice24h": price_of(profile, before),
+            "price24hPcnt": f"{last / before - 1:.6f}",
+            "highPrice24h": price_of(profile, max(last, before)),
+            "lowPrice24h": price_of(profile, min(last, before)),
+            "prevPrice1h": price_of(profile, before),
+            "openInterest": dollars if listing.is_inverse else coins,
+            "openInterestValue": coins if listing.is_inverse else f"{usd:.4f}",
+            "turnover24h": f"{traded:.8f}" if listing.is_inverse else f"{traded * last:.4f}",
+            "volume24h": f"{traded * last:.0f}" if listing.is_inverse else quantity_of(profile, traded),
+            "fundingRate": "" if listing.delivery_ms else "0.0001",
+            "nextFundingTime": "0" if listing.delivery_ms else str((to_ms(now) // 28_800_000 + 1) * 28_800_000),
+            "predictedDeliveryPrice": "",
+            "basisRate": "",
+            "deliveryFeeRate": "",
             "deliveryTime": str(listing.delivery_ms),
-            "deliveryFeeRate": "0.0005" if listing.delivery_ms else "",
-            "priceScale": str(profile.price_decimals),
-            "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
-            "priceFilter": {"minPrice": tick, "maxPrice": "1999999.80", "tickSize": tick},
-            "lotSizeFilter": {
-                "maxOrderQty": "1190.000",
-                "minOrderQty": step,
-                "qtyStep": step,
-                "postOnlyMaxOrderQty": "1190.000",
-                "maxMktOrderQty": "500.000",
-                "minNotionalValue": "5",
-            },
-            "unifiedMarginTrade": True,
-            "fundingInterval": 0 if listing.delivery_ms else self.market.share.funding_hours * 60,
-            "settleCoin": listing.settle_coin,
-            "copyTrading": "both" if listing.quote_coin == "USDT" else "none",
-            "upperFundingRate": "0.005",
-            "lowerFundingRate": "-0.005",
-            "isPreListing": not is_launched,
-            "preListingInfo": None if is_launched else {"curAuctionPhase": "NotStarted", "phases": []},
+            "ask1Size": self._size(listing, ask_base, ask),
+            "bid1Price": price_of(profile, bid),
+            "ask1Price": price_of(profile, ask),
+            "bid1Size": self._size(listing, bid_base, bid),
+            "basis": "",
         }
 
-
-def _kline(profile: AssetProfile, candle: Mapping[str, Any]) -> list[str]:
-    """One kline of seven strings: start, four prices, volume in base coins, turnover in quote coins."""
-    return [
-        str(int(candle["start_ms"])),
-        *(_price(profile, candle[f"{name}_quote"]) for name in ("open", "high", "low", "close")),
-        _quantity(profile, candle["volume_base"]),
-        f"{candle['volume_usd']:.4f}",
-    ]
-
-
-def _price(profile: AssetProfile, price: float) -> str:
-    return f"{price:.{profile.price_decimals}f}"
-
-
-def _quantity(profile: AssetProfile, quantity: float) -> str:
-    return f"{quantity:.{profile.quantity_decimals}f}"
-
-
-def _category(query: Mapping[str, str], now: datetime) -> str:
-    category = query.get("category", "")
-    if category not in ("linear", "inverse"):
-        # The venue has spot and options too, the sandbox has not.
-        raise BybitError("params error: category invalid", now)
-    return category
-
-
-def _whole(query: Mapping[str, str], name: str, now: datetime) -> int | None:
-    text = query.get(name)
-    if text is None or text == "":
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise BybitError(f"params error: {name} invalid", now)
-    return int(text)
+    def _tiers(self, listing: Listing) -> list[dict[str, Any]]:
+        """Return a contract's risk limits: caps grow with the step, rates too, and what is deducted keeps margins continuous."""
+        profile = self.market.profile(listing.asset)
+        first_cap = FIRST_CAP_USD / profile.level_quote if listing.is_inverse else FIRST_CAP_USD
+        # Rates are on the position's value, and at the first step half of the initial margin.
+        rate, floor, deducted, tiers = profile.maintenance_margin_frac, 0.0, 0.0, []
+        decimals = 8 if listing.is_inverse else 0
+        for step in range(1, RISK_STEPS + 1):
+            cap, own = round(first_cap * step**2, decimals), round(rate * step, 6)
+            deducted += floor * (own - (round(rate * (step - 1), 6) if step > 1 else own))
+            tiers.append(
+                {
+                    "id": step,
+                    "symbol": listing.symbol,
+                    "riskLimitValue": f"{cap:.{decimals}f}",
+                    "maintenanceMargin": f"{own:.6f}",
+                    "initialMargin": f"{2 * own:.6f}",
+                    "isLowestRisk": int(step == 1),
+                    "maxLeverage": f"{1 / (2 * own):.2f}",
+                    "mmDeduction": "" if step == 1 else f"{deducted:.12f}",
+                }
+            )
+            floor = cap
+        return tiers
 
 
-def _limit(query: Mapping[str, str], now: datetime, *, default: int, most: int) -> int:
-    limit = _whole(query, "limit", now)
-    if limit is not None and not 1 <= limit <= most:
-        # The pages give the bounds and not what becomes of a limit beyond: the stricter answer is shown.
-        raise BybitError("params error: limit invalid", now)
-    return limit or default
-
-
-def _window(query: Mapping[str, str], now: datetime, start: str, end: str, *, default: int, most: int) -> Window:
-    start_ms, end_ms = _whole(query, start, now), _whole(query, end, now)
-    if start_ms is not None and end_ms is not None and start_ms > end_ms:
-        raise BybitError("The start time cannot be later than the end time.", now)
-    return Window(start_ms, end_ms, _limit(query, now, default=default, most=most))
-
-
-def _newest_first(rows: Sequence[Any], clock: Callable[[Any], int], window: Window) -> list[Any]:
-    """Cut a page: filled from the newest row, but from the oldest where only a start is sent; newest first."""
-    inside = [r for r in rows if clock(r) >= (window.start_ms or 0)]
-    if window.end_ms is not None:
-        inside = [r for r in inside if clock(r) <= window.end_ms]
-    is_forward = window.start_ms is not None and window.end_ms is None
-    page = inside[: window.limit] if is_forward else inside[-window.limit :]
-    return page[::-1]
-
-
-def _last_friday_after(day: date) -> date:
-    """Return the last Friday of the month that begins after a day: a future that the world does not see delivered."""
-    following = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    end = (following + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-    return end - timedelta(days=(end.weekday() - 4) % 7)
+def _shown(market: VenueMarket, at: datetime) -> datetime:
+    """Return the instant of a market that is shown at one."""
+    return min(max(at, market.start), market.end)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from assets.ports import Capture
 from pipelines.sources.records import Contract, Request, WireBook, must_be_about, records_of
 from pipelines.sources.venue import VenueClient
-from pipelines.sources.wire_values import figure, instant, ms_of, of
+from pipelines.sources.wire_values import figure, instant, ms_of, of, text
 
 KLINES_LIMIT = 1_500
 FUNDING_LIMIT = 1_000
@@ -226,7 +226,7 @@ class BinanceUsdm(VenueClient):
             {
                 "venue": self.venue,
                 "fund_name": _pool_of(of(pool, "symbols")),
-                "settle_asset": of(held, "asset"),
+                "settle_asset": text(of(held, "asset")),
                 "occurred_at_utc": instant(ms_of(of(held, "updateTime"))),
                 "balance_settle": figure(of(held, "marginBalance")),
                 "balance_usd": None,

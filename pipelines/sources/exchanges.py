@@ -28,7 +28,15 @@ _SERIES = ("candles", "funding_rates", "open_interest")
 # Venue -> the raw datasets that its client has a method for.
 EXCHANGES: dict[str, tuple[str, ...]] = {
     "binance": ("instruments", *_SERIES, "long_short_ratios", "depth_bands", "tickers", "insurance_funds"),
-    "bybit": ("instruments", *_SERIES, "depth_bands"),
+    "bybit": (
+        "instruments",
+        *_SERIES,
+        "long_short_ratios",
+        "depth_bands",
+        "tickers",
+        "leverage_tiers",
+        "insurance_funds",
+    ),
     "okx": ("instruments", *_SERIES, "depth_bands"),
     "hyperliquid": ("instruments", *_SERIES, "depth_bands"),
 }

@@ -48,6 +48,11 @@ def number(value: Any) -> float:
     return found
 
 
+def text(value: Any) -> str | None:
+    """Return a text, None where it is absent, empty or no text."""
+    return value if isinstance(value, str) and value else None
+
+
 def ms_of(value: Any) -> int | None:
     """Return a time in whole milliseconds, None where it is absent, no whole number or far from any market."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 17:

@@ -15,7 +15,9 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import HOUR_MS, WireError, to_ms
-from pipelines.sandbox.wire_bybit import UNLAUNCHED_ASSET, BybitError, BybitWire
+from pipelines.sandbox.wire_bybit import BybitWire
+from pipelines.sandbox.wire_bybit_pages import BybitError
+from pipelines.sandbox.wire_bybit_series import UNLAUNCHED_ASSET
 from pipelines.sandbox.world import World
 
 FIRST = date(2025, 9, 1)
@@ -136,6 +138,85 @@ def test_the_book_has_the_documented_shape(wire: BybitWire) -> None:
     assert [len(_ask(wire, "orderbook", **LINEAR, limit=n)["result"]["b"]) for n in (1, 1000)] == [1, 1000]
 
 
+@pytest.mark.parametrize("name", ["mark-price-kline", "index-price-kline"])
+def test_mark_and_index_klines_are_five_strings_and_paged_as_klines(wire: BybitWire, name: str) -> None:
+    result = _ask(wire, name, **QUESTIONS["kline"], limit=3)["result"]
+    assert (set(result), result["symbol"], result["category"]) == ({"symbol", "category", "list"}, "BTCUSDT", "linear")
+    assert all(len(row) == 5 and all(_is_number_text(v) for v in row) for row in result["list"])
+    hour = to_ms(NOW.replace(minute=0, second=0))
+    assert [int(row[0]) for row in result["list"]] == [hour, hour - HOUR_MS, hour - 2 * HOUR_MS]
+    assert all(float(row[3]) <= min(float(row[1]), float(row[4])) <= float(row[2]) for row in result["list"])
+
+
+def test_ratios_are_shares_of_four_decimals_newest_first(wire: BybitWire) -> None:
+    result = _ask(wire, "account-ratio", **LINEAR, period="1h")["result"]
+    rows = result["list"]
+    assert (set(result), len(rows)) == ({"list", "nextPageCursor"}, 50)
+    assert all(set(r) == {"symbol", "buyRatio", "sellRatio", "timestamp"} for r in rows)
+    assert all(float(r["buyRatio"]) + float(r["sellRatio"]) == pytest.approx(1.0, abs=1e-12) for r in rows)
+    assert [int(r["timestamp"]) for r in rows[:2]] == [
+        to_ms(NOW.replace(minute=0, second=0)) - i * HOUR_MS for i in (0, 1)
+    ]
+    assert len(_ask(wire, "account-ratio", **LINEAR, period="1h", limit=500)["result"]["list"]) == 500
+    with pytest.raises(BybitError):
+        _ask(wire, "account-ratio", **LINEAR, period="1h", limit=501)
+    with pytest.raises(BybitError):
+        _ask(wire, "account-ratio", **LINEAR, period="2h")
+
+
+@pytest.mark.parametrize("category", ["linear", "inverse"])
+def test_tickers_are_all_contracts_that_trade_all_strings(wire: BybitWire, category: str) -> None:
+    body = _ask(wire, "tickers", category=category)
+    rows = body["result"]["list"]
+    listed = {e["symbol"] for e in _ask(wire, "instruments-info", category=category)["result"]["list"]}
+    assert {r["symbol"] for r in rows} == listed
+    assert {type(v) for r in rows for v in r.values()} == {str}
+    for row in rows:
+        assert float(row["bid1Price"]) < float(row["ask1Price"])
+        held, worth, mark = (float(row[k]) for k in ("openInterest", "openInterestValue", "markPrice"))
+        # Coins and dollars stand in for each other.
+        assert held / worth == pytest.approx(mark if category == "inverse" else 1 / mark, rel=0.05)
+    assert wire.rows(body) is None, "an answer about all contracts is never cut"
+
+
+def test_risk_limits_are_of_one_symbol_or_of_all_by_a_cursor(wire: BybitWire) -> None:
+    one = _ask(wire, "risk-limit", **LINEAR)["result"]
+    assert (set(one), one["nextPageCursor"]) == ({"category", "list", "nextPageCursor"}, "")
+    keys = {"id", "symbol", "riskLimitValue", "maintenanceMargin", "initialMargin", "isLowestRisk", "maxLeverage"}
+    assert all(set(t) == {*keys, "mmDeduction"} for t in one["list"])
+    assert [t["isLowestRisk"] for t in one["list"]] == [1, 0, 0, 0, 0]
+    assert {t["symbol"] for t in _ask(wire, "risk-limit", category="linear")["result"]["list"]} > {"BTCUSDT"}
+    for below, tier in zip(one["list"], one["list"][1:], strict=False):
+        cap = float(below["riskLimitValue"])
+        margins = [cap * float(t["maintenanceMargin"]) - float(t["mmDeduction"] or 0) for t in (below, tier)]
+        assert margins[0] == pytest.approx(margins[1], rel=1e-9)
+
+
+def test_insurance_pools_have_symbols_a_balance_and_a_value(wire: BybitWire) -> None:
+    body = _ask(wire, "insurance")
+    assert set(body["result"]) == {"updatedTime", "list"}
+    assert all(set(p) == {"coin", "symbols", "balance", "value"} for p in body["result"]["list"])
+    assert [p["coin"] for p in body["result"]["list"]] == ["USDT", "USDT", "BTC"]
+    assert wire.rows(body) is None
+
+
+def test_inverse_contracts_count_dollars_and_turn_over_coins(wire: BybitWire, world: World) -> None:
+    market = VenueMarket(world, "bybit_inverse")
+    inverse = {"category": "inverse", "symbol": "BTCUSD"}
+    row = _ask(wire, "kline", **inverse, interval="60", limit=2)["result"]["list"][1]
+    i = int(np.searchsorted(market.candles("BTC").start_ms, int(row[0])))
+    assert float(row[6]) == market.candles("BTC").volume_base[i]
+    assert float(row[5]) == round(market.candles("BTC").volume_usd[i])
+    held = _ask(wire, "open-interest", **inverse, intervalTime="1h")["result"]["list"][0]
+    usd = market.open_interest("BTC").open_interest_usd[
+        int(np.searchsorted(market.open_interest("BTC").at_ms, to_ms(NOW), "right")) - 1
+    ]
+    assert float(held["openInterest"]) == 2 * round(usd)
+    size = float(_ask(wire, "orderbook", **inverse)["result"]["b"][0][1])
+    assert size == int(size)
+    assert size >= 1
+
+
 def test_a_contract_has_the_documented_keys(wire: BybitWire) -> None:
     entry = _ask(wire, "instruments-info", **LINEAR)["result"]["list"]
     assert [e["symbol"] for e in entry] == ["BTCUSDT"]
@@ -170,7 +251,8 @@ def test_the_catalogue_holds_contracts_that_a_client_must_leave_out(wire: BybitW
         "SOLUSDT": ("LinearPerpetual", "USDT", False),
     }
     inverse = _ask(wire, "instruments-info", category="inverse")["result"]["list"]
-    assert [(e["symbol"], e["settleCoin"]) for e in inverse] == [("BTCUSD", "BTC")]
+    kept = [(e["symbol"], e["contractType"], e["settleCoin"]) for e in inverse]
+    assert kept == [("BTCUSD", "InversePerpetual", "BTC"), ("BTCUSDZ", "InverseFutures", "BTC")]
 
 
 def test_a_contract_before_its_launch_is_shown_where_it_is_asked_for_and_has_no_records(wire: BybitWire) -> None:

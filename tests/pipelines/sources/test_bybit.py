@@ -16,7 +16,7 @@ from assets.ports import Capture, SourceOutage
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.venue_market import SHARES, Share, VenueMarket
-from pipelines.sandbox.wire_bybit import UNLAUNCHED_ASSET
+from pipelines.sandbox.wire_bybit_series import UNLAUNCHED_ASSET
 from pipelines.sandbox.world import World
 from pipelines.sources.bybit import BAN_S, FUNDING_LIMIT, Bybit
 from pipelines.sources.depth import BANDS_BPS
@@ -93,8 +93,14 @@ def _valid(capture: Capture, dataset: str, now: datetime = NOW) -> pl.DataFrame:
     return good
 
 
+def _linear(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of linear contracts, of candles those of trades; ``test_bybit_inverse.py`` looks at the others."""
+    linear = rows.filter(pl.col("venue_symbol").str.ends_with("USDT"))
+    return linear.filter(pl.col("price_kind") == "trade") if "price_kind" in rows.columns else linear
+
+
 def _of_asset(rows: pl.DataFrame, asset: str) -> dict[str, np.ndarray]:
-    picked = rows.filter(pl.col("asset") == asset)
+    picked = _linear(rows).filter(pl.col("asset") == asset)
     return {c: picked[c].to_numpy() for c in picked.columns}
 
 
@@ -117,6 +123,8 @@ def test_instruments_are_the_linear_usdt_perpetuals_of_the_universe_that_trade(s
     client, sandbox, _ = _client(sandbox, universe=(*ASSETS, UNLAUNCHED_ASSET))
     capture = client.instruments()
     rows = _valid(capture, "instruments")
+    assert rows["venue_symbol"].to_list() == ["BTCUSD", "BTCUSDT", "ETHUSDT", "SOLUSDT"]
+    rows = _linear(rows)
     assert rows["venue"].unique().to_list() == ["bybit"]
     assert rows["venue_symbol"].to_list() == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
     assert rows["contract_kind"].unique().to_list() == ["linear"]
@@ -126,31 +134,34 @@ def test_instruments_are_the_linear_usdt_perpetuals_of_the_universe_that_trade(s
     assert rows["quantity_step_base"].to_list() == [0.001, 0.001, 0.01]
     assert rows["listed_at_utc"].unique().to_list() == [datetime(2025, 9, 20)]
     assert f"not listed here: {UNLAUNCHED_ASSET}" in capture.origin_note
-    assert {s.query["category"] for s in sandbox.requests} == {"linear"}
+    assert {s.query["category"] for s in sandbox.requests} == {"linear", "inverse"}
 
 
 def test_the_instruments_hash_names_the_body_that_lists_them(calm: Bundle) -> None:
     client, sandbox, lake = calm
     rows = client.instruments().rows
-    # ccxt asks for contracts before their launch as well, last.
-    assert [s.query.get("status") for s in sandbox.requests] == [None, "PreLaunch"]
-    listed = json.loads(lake.payloads[rows["payload_sha256"][0]])["result"]["list"]
-    assert set(rows["venue_symbol"]) <= {entry["symbol"] for entry in listed}
+    # ccxt asks for contracts before their launch as well, after the others of each category.
+    assert [s.query.get("status") for s in sandbox.requests] == [None, "PreLaunch"] * 2
+    for symbol, payload in rows.select("venue_symbol", "payload_sha256").iter_rows():
+        listed = json.loads(lake.payloads[payload])["result"]["list"]
+        assert symbol in {entry["symbol"] for entry in listed}
+    assert set(client.instruments().payloads) == set(rows["payload_sha256"])
 
 
 def test_candles_of_the_whole_range_equal_the_market_and_cost_few_requests(calm: Bundle, market: VenueMarket) -> None:
     client, sandbox, lake = calm
     capture = client.candles(FIRST, market.last_day)
-    assert len(sandbox.requests) == 2 + 3
+    # The catalogue; one page per contract and kind of price.
+    assert len(sandbox.requests) == 4 + 4 * 3
     rows = _valid(capture, "candles")
     _assert_candles(rows.filter(pl.col("interval_end_utc") <= NOW), market, slice(0, 31 * 24 + 12))
     running = rows.filter(pl.col("interval_end_utc") > NOW)
     assert running["interval_start_utc"].unique().to_list() == [datetime(2025, 10, 21, 12)]
     half = market.open_candle("ETH", NOW)
     assert half is not None
-    assert running.filter(pl.col("asset") == "ETH")["low_quote"].item() == half.low_quote[0]
+    assert _linear(running).filter(pl.col("asset") == "ETH")["low_quote"].item() == half.low_quote[0]
     assert set(rows["payload_sha256"]) <= set(capture.payloads) <= set(lake.payloads)
-    assert rows["price_kind"].unique().to_list() == ["trade"]
+    assert rows["price_kind"].unique().sort().to_list() == ["index", "mark", "trade"]
 
 
 def test_candles_of_one_day_are_its_24_hours(calm: Bundle, market: VenueMarket) -> None:
@@ -167,7 +178,7 @@ def test_funding_rates_equal_the_market_on_the_full_hour(calm: Bundle, market: V
 
 
 def test_open_interest_counts_both_sides_and_has_no_usd(calm: Bundle, market: VenueMarket) -> None:
-    rows = _valid(calm[0].open_interest(FIRST, market.last_day), "open_interest")
+    rows = _linear(_valid(calm[0].open_interest(FIRST, market.last_day), "open_interest"))
     hours = slice(0, 31 * 24 + 13)
     assert rows["open_interest_basis"].unique().to_list() == ["two_sided"]
     assert rows["open_interest_usd"].null_count() == rows.height
@@ -178,7 +189,7 @@ def test_open_interest_counts_both_sides_and_has_no_usd(calm: Bundle, market: Ve
 
 
 def test_depth_bands_equal_the_markets_book_and_unreached_bands_are_missing(calm: Bundle, market: VenueMarket) -> None:
-    rows = _valid(calm[0].depth_bands(), "depth_bands")
+    rows = _linear(_valid(calm[0].depth_bands(), "depth_bands"))
     assert rows.height == 3 * len(BANDS_BPS)
     assert rows["occurred_at_utc"].unique().to_list() == [NOW - timedelta(milliseconds=3)]
     missing = 0
@@ -231,9 +242,9 @@ def test_page_edges_leave_no_gap_and_no_duplicate(sandbox: Sandbox, market: Venu
 def test_pages_are_newest_first_and_full_ones_lose_nothing(calm: Bundle, market: VenueMarket) -> None:
     client, sandbox, _ = calm
     # 757 hours of open interest are four pages of 200.
-    assert _valid(client.open_interest(FIRST, market.last_day), "open_interest").height == 3 * 757
+    assert _valid(client.open_interest(FIRST, market.last_day), "open_interest").height == 4 * 757
     asked = [s.query for s in sandbox.requests if s.path == OPEN_INTEREST]
-    assert len(asked) == 3 * 4
+    assert len(asked) == 4 * 4
     assert {q["limit"] for q in asked} == {"200"}
     assert all("startTime" in q and "endTime" in q for q in asked)
 
@@ -283,11 +294,11 @@ def test_a_funding_interval_that_changes_on_the_way_loses_no_settlement(hourly: 
 def test_a_venue_that_silently_caps_and_shortens_its_pages_still_gives_everything(
     sandbox: Sandbox, market: VenueMarket
 ) -> None:
-    faults = Faults(tuple(Fault("short_page", first=n) for n in (3, 4, 6, 9)), page_cap_count=31)
+    faults = Faults(tuple(Fault("short_page", first=n) for n in (5, 6, 8, 11)), page_cap_count=31)
     days = (date(2025, 10, 1), date(2025, 10, 12))
     client, _, _ = _client(sandbox, faults=faults, universe=("BTC", "SOL"))
     _assert_candles(_valid(client.candles(*days), "candles"), market, slice(264, 552), ("BTC", "SOL"))
-    assert _valid(client.open_interest(*days), "open_interest").height == 2 * 288
+    assert _valid(client.open_interest(*days), "open_interest").height == 3 * 288
 
 
 def test_a_moved_start_is_a_venue_error_and_not_a_gap(sandbox: Sandbox) -> None:
@@ -301,14 +312,14 @@ def test_a_moved_start_is_a_venue_error_and_not_a_gap(sandbox: Sandbox) -> None:
 def test_a_hole_of_the_venue_stays_a_hole(sandbox: Sandbox) -> None:
     faults = _spoiled(KLINE, lambda rows: [r for r in rows if int(r[0]) % 86_400_000 not in (0, 18_000_000)])
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
-    rows = _valid(client.candles(date(2025, 10, 10)), "candles")
+    rows = _linear(_valid(client.candles(date(2025, 10, 10)), "candles"))
     assert rows["interval_start_utc"].dt.hour().to_list() == [h for h in range(24) if h not in (0, 5)]
 
 
 def test_nothing_is_due_before_the_listing_and_nothing_is_asked(sandbox: Sandbox) -> None:
     client, sandbox, _ = _client(sandbox)
     assert client.candles(date(2025, 9, 1), date(2025, 9, 19)).rows.height == 0
-    assert client.candles(date(2025, 9, 19), date(2025, 9, 20)).rows.height == 72
+    assert client.candles(date(2025, 9, 19), date(2025, 9, 20)).rows.height == 4 * 3 * 24
     assert client.funding_rates(date(2025, 9, 1)).rows.height == 0
     assert client.candles(date(2025, 12, 1)).rows.height == 0, "a day that has not begun"
     assert [s.path for s in sandbox.requests if s.path == FUNDING] == []
@@ -319,12 +330,12 @@ def test_nothing_is_due_before_the_listing_and_nothing_is_asked(sandbox: Sandbox
 
 @pytest.mark.parametrize("kind", ["error", "torn", "page_not_json", "rate_limited"])
 def test_passing_faults_do_not_change_what_lands(sandbox: Sandbox, market: VenueMarket, kind: Any) -> None:
-    # Both requests of the catalogue and a page are hit.
-    faults = Faults(tuple(Fault(kind, first=n, retry_after_s=2) for n in (1, 3, 6)))
+    # Both requests of the catalogue's first category and a page are hit.
+    faults = Faults(tuple(Fault(kind, first=n, retry_after_s=2) for n in (1, 3, 10)))
     client, sandbox, lake = _client(sandbox, faults=faults)
     capture = client.candles(date(2025, 10, 10), date(2025, 10, 11))
     _assert_candles(_valid(capture, "candles"), market, slice(480, 528))
-    assert len(sandbox.requests) == len(lake.requests) == 9
+    assert len(sandbox.requests) == len(lake.requests) == 3 + 4 + 4 * 3 + 1
 
 
 def _at_first(body_of: dict[str, Any]) -> Callable[[Any], Any]:
@@ -398,7 +409,7 @@ def test_a_torn_catalogue_is_not_an_empty_one(sandbox: Sandbox) -> None:
     client, _, _ = _client(sandbox, faults=Faults((Fault("torn", times=4, path=CATALOGUE),)))
     with pytest.raises(SourceOutage):
         client.instruments()
-    assert client.instruments().rows.height == 3
+    assert client.instruments().rows.height == 4
 
 
 @pytest.mark.parametrize("entries", [[], None, {}, [None], [{}], [5]])
@@ -414,10 +425,10 @@ def test_the_catalogue_is_loaded_once_a_day(sandbox: Sandbox) -> None:
     for _ in range(2):
         client.instruments()
         client.depth_bands()
-    assert [s.path for s in sandbox.requests].count(CATALOGUE) == 2
+    assert [s.path for s in sandbox.requests].count(CATALOGUE) == 4
     client._clock.instant += timedelta(days=1)  # type: ignore[attr-defined]  # typed as a Clock; this one is the HandClock that _client made
     client.instruments()
-    assert [s.path for s in sandbox.requests].count(CATALOGUE) == 4
+    assert [s.path for s in sandbox.requests].count(CATALOGUE) == 8
 
 
 # -- answers of another shape, malformed records ----------------------------------------------------------------------
@@ -492,7 +503,8 @@ def test_a_malformed_kline_is_kept_for_quarantine_and_costs_no_other(sandbox: Sa
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     capture = client.candles(date(2025, 10, 10))
     good, rejected = RAW_TABLES["candles"].split(capture.rows, now=NOW)
-    assert good["interval_start_utc"].to_list() == [datetime(2025, 10, 10, h) for h in range(1, 24)]
+    assert _linear(good)["interval_start_utc"].to_list() == [datetime(2025, 10, 10, h) for h in range(1, 24)]
+    assert good.height == 23 + 2 * 24
     assert rejected.height == 1
     assert rejected["reason"].item()
 
@@ -561,9 +573,9 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: Bundle) -> None:
     assert {url.split("/")[2] for url in exchange.urls["api"].values()} == {calm[1].base_url.split("/")[2]}
 
 
-def test_the_real_venue_is_asked_under_ccxts_rate_limit_for_linear_contracts_only() -> None:
+def test_the_real_venue_is_asked_under_ccxts_rate_limit_for_futures_only() -> None:
     client = Bybit(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
-    assert exchange.options["fetchMarkets"]["types"] == ["linear"]
+    assert exchange.options["fetchMarkets"]["types"] == ["linear", "inverse"]
     assert exchange.implode_hostname(exchange.urls["api"]["public"]) == "https://api.bybit.com"
