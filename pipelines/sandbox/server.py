@@ -29,6 +29,7 @@ from pipelines.sandbox import wire as wires
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
+from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
 from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_okx import OkxWire
@@ -173,7 +174,8 @@ def build_app(sandbox: Sandbox) -> Starlette:
 
 def wires_of(world: World) -> list[Wire]:
     """Return the world as each venue shows it."""
-    return [BinanceWire(world), BybitWire(world), OkxWire(world), HyperliquidWire(world)]
+    coinm = BinanceCoinmWire(world)
+    return [BinanceWire(world, coinm), coinm, BybitWire(world), OkxWire(world), HyperliquidWire(world)]
 
 
 def _respond(

@@ -54,11 +54,18 @@ def _named(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def _asked(subject: Subject, **fixed: Any) -> Callable[[Contract, int, int, int], Mapping[str, Any]]:
-    """Return the query of a series: bounds are inclusive on both sides."""
+def _asked(
+    subject: Subject, longest_ms: int | None = None, **fixed: Any
+) -> Callable[[Contract, int, int, int], Mapping[str, Any]]:
+    """Return the query of a series: bounds are inclusive on both sides, and at most `longest_ms` apart.
+
+    A window that the pager needs whole holds no more than a page; it asks for longer ones only to see whether there is
+    anything later at all.
+    """
 
     def query(contract: Contract, since: int, until: int, limit: int) -> Mapping[str, Any]:
-        return {**fixed, **subject(contract), "startTime": since, "endTime": until - 1, "limit": limit}
+        end = until - 1 if longest_ms is None else min(until - 1, since + longest_ms)
+        return {**fixed, **subject(contract), "startTime": since, "endTime": end, "limit": limit}
 
     return query
 
@@ -94,6 +101,8 @@ class BinanceUsdm(VenueClient):
     # Which entry of a kline, and which field of a ticker, counts the traded base units.
     volume_entry: ClassVar[int] = 5
     volume_field: ClassVar[str] = "volume"
+    # Milliseconds that the bounds of klines may lie apart.
+    longest_window_ms: ClassVar[int | None] = None
 
     def probe(self) -> None:
         """Ask for nothing (`GET .../v1/ping`)."""
@@ -260,7 +269,7 @@ class BinanceUsdm(VenueClient):
     def _klines(self, name: str, subject: Subject) -> Request:
         return Request(
             *self._public(name),
-            _asked(subject, interval="1h"),
+            _asked(subject, self.longest_window_ms, interval="1h"),
             _records(subject),
             lambda v: ms_of(v[0]) if isinstance(v, list) and v else None,
             width=12,

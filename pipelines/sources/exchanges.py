@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Venue -> module beside this one and class. A client is imported when it is used: ccxt takes a second.
 _CLIENTS: dict[str, tuple[str, str]] = {
     "binance": ("binance", "BinanceUsdm"),
+    "binance_coinm": ("binance_coinm", "BinanceCoinm"),
     "bybit": ("bybit", "Bybit"),
     "okx": ("okx", "Okx"),
     "hyperliquid": ("hyperliquid", "Hyperliquid"),
@@ -28,6 +29,7 @@ _SERIES = ("candles", "funding_rates", "open_interest")
 # Venue -> the raw datasets that its client has a method for.
 EXCHANGES: dict[str, tuple[str, ...]] = {
     "binance": ("instruments", *_SERIES, "long_short_ratios", "depth_bands", "tickers", "insurance_funds"),
+    "binance_coinm": ("instruments", *_SERIES, "long_short_ratios", "depth_bands", "tickers"),
     "bybit": (
         "instruments",
         *_SERIES,

@@ -64,7 +64,7 @@ def _fetch(bench: Bench, dataset: str) -> Any:
 # -- values -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit", [1_500, 24, 7, 2])
+@pytest.mark.parametrize("limit", [1_500, 24, 5])
 def test_mark_and_index_candles_are_the_markets_at_any_page_limit(
     sandbox: Sandbox, market: VenueMarket, limit: int
 ) -> None:
@@ -84,7 +84,7 @@ def test_the_running_hour_of_mark_and_index_lies_inside_the_whole_one(sandbox: S
         assert running["close_quote"].item() == market.price_of_kind("BTC", kind, NOW)
 
 
-@pytest.mark.parametrize("limit", [500, 24, 7, 2])
+@pytest.mark.parametrize("limit", [500, 24, 5])
 def test_ratios_are_the_markets_at_any_page_limit(sandbox: Sandbox, market: VenueMarket, limit: int) -> None:
     bench = _bench(sandbox, page_limits={"long_short_ratios": limit})
     rows = valid(_fetch(bench, "long_short_ratios"), "long_short_ratios", NOW)

@@ -71,7 +71,7 @@ def _split(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
 # -- values -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit", [1_000, 24, 7, 2])
+@pytest.mark.parametrize("limit", [1_000, 24, 5])
 def test_mark_and_index_candles_are_the_markets_at_any_page_limit(
     sandbox: Sandbox, markets: dict[str, VenueMarket], limit: int
 ) -> None:
@@ -81,7 +81,7 @@ def test_mark_and_index_candles_are_the_markets_at_any_page_limit(
     assert rows.height == 3 * 3 * 72
 
 
-@pytest.mark.parametrize("limit", [500, 24, 7, 2])
+@pytest.mark.parametrize("limit", [500, 24, 5])
 def test_ratios_are_the_markets_at_any_page_limit(
     sandbox: Sandbox, markets: dict[str, VenueMarket], limit: int
 ) -> None:

@@ -2,20 +2,23 @@ with candles as (
     select
         c.*,
         v.reference_rank,
-        i.first_seen_date_utc
+        i.first_seen_date_utc,
+        coalesce(i.contract_kind = 'inverse', false) as is_inverse
     from {{ ref('fct_candles_hourly') }} as c
     inner join {{ ref('int_instruments_resolved') }} as i on c.instrument_id = i.instrument_id
     left join {{ ref('venues') }} as v on c.venue = v.venue
     where i.is_usd_quoted
 ),
 
--- One voice per venue: its oldest instrument of the asset, so that a new contract never moves the reference.
+-- One voice per venue: its oldest instrument of the asset, so that a new contract never moves the reference. Inverse
+-- contracts come after the others, at a venue and between venues: they trade least, and their margin falls with the
+-- price.
 voices as (
     select *
     from candles
     qualify row_number() over (
         partition by asset, interval_start_utc, venue
-        order by first_seen_date_utc, instrument_id
+        order by is_inverse, first_seen_date_utc, instrument_id
     ) = 1
 ),
 
@@ -24,7 +27,7 @@ reference as (
     from voices
     qualify row_number() over (
         partition by asset, interval_start_utc
-        order by reference_rank nulls last, venue
+        order by is_inverse, reference_rank nulls last, venue
     ) = 1
 ),
 
