@@ -112,6 +112,7 @@ class VenueClient(ABC):
         self._lake, self._policy, self._gate, self._sleep = lake, policy, gate, sleep
         self._journal = journal
         self._client: tuple[Any, Transport] | None = None
+        self._currencies: Any = {}
         self._catalogue: tuple[date, list[Contract], tuple[str, ...]] | None = None
 
     # -- what a venue says of itself ----------------------------------------------------------------------------------
@@ -413,7 +414,7 @@ class VenueClient(ABC):
                 gate=self._gate,
                 sleep=self._sleep,
             )
-            self._client = (exchange, transport)
+            self._client, self._currencies = (exchange, transport), exchange.currencies
         return self._client
 
     def _ask(self, endpoint: str, path: str, query: Mapping[str, Any], walk: Walk | None = None) -> Answer:
@@ -457,6 +458,8 @@ class VenueClient(ABC):
         if self._catalogue is None or self._catalogue[0] != today:
             exchange, transport = self._connection()
             url = rehosted(f"{self.origin}{self.catalogue_path}", self._base_url)
+            # ccxt adds the currencies of a catalogue to those of the one before: a malformed one would spoil all later ones.
+            exchange.currencies = self._currencies
             answer = transport.call(lambda: exchange.load_markets(True), url=url)
             if not answer.value:
                 raise SourceOutage(
