@@ -22,11 +22,12 @@ from assets.ports import Clock, Generation, RawBatch, RawKey
 from pipelines.lake.manifest import SLUG, LakeError
 from pipelines.lake.store import Lake
 from pipelines.sources.files_books import ROW
-from pipelines.sources.files_columns import FIELD, REASON, evaluate
+from pipelines.sources.files_columns import FIELD, OUTSIDE_FILE_DATE, REASON, evaluate
 from pipelines.sources.files_finding import find_files
 from pipelines.sources.files_mapping import FileRule, Mapping, MappingError, load_mapping, shipped_mappings
-from pipelines.sources.files_reading import SourceFile, read_source
+from pipelines.sources.files_reading import SourceFile, days_in_name, read_source
 from pipelines.sources.files_refusal import ImportRefused, printable
+from pipelines.sources.files_summary import FileCount, ImportSummary
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.tables import REJECTED_COLUMNS, Table
 
@@ -47,8 +48,6 @@ Progress = Callable[[str, int, int], None]
 PAYLOAD_LIMIT_BYTES = 8 * 2**20
 # Keys per commit: few enough for a lively progress bar, many enough to share the wait for the disk.
 KEYS_PER_COMMIT = 400
-# Names of files left alone that a summary shows; an archive's folder can hold thousands.
-IGNORED_SHOWN = 20
 UNKNOWN_VENUE = "unknown"
 RAGGED = "wrong_number_of_cells"
 WHOLE_ROW = "*"
@@ -58,78 +57,6 @@ CELL_LENGTH = 200
 _FILE = "__file"
 _DAY = "__day"
 _KEY_VENUE = "__venue"
-
-
-@dataclass(frozen=True)
-class FileCount:
-    """What became of one file's rows in one dataset: read = landed + quarantined + skipped."""
-
-    file: str
-    dataset: str
-    rows_read: int
-    landed: int
-    quarantined: dict[str, int]
-    skipped: int
-    days: int
-    skipped_as: str = "blank"
-    note: str = ""
-
-    @property
-    def quarantined_rows(self) -> int:
-        """Refused rows, all reasons together."""
-        return sum(self.quarantined.values())
-
-
-@dataclass(frozen=True)
-class ImportSummary:
-    """What an import did."""
-
-    mapping: str
-    files: tuple[FileCount, ...]
-    ignored_files: tuple[str, ...] = ()
-    shrunk_keys: tuple[RawKey, ...] = ()
-
-    @property
-    def rows_read(self) -> int:
-        """Data rows of all files."""
-        return sum(f.rows_read for f in self.files)
-
-    @property
-    def landed(self) -> int:
-        """Rows in the lake."""
-        return sum(f.landed for f in self.files)
-
-    @property
-    def quarantined_rows(self) -> int:
-        """Refused rows of all files."""
-        return sum(f.quarantined_rows for f in self.files)
-
-    @property
-    def skipped(self) -> int:
-        """Rows in which the publisher observed nothing."""
-        return sum(f.skipped for f in self.files)
-
-    def lines(self) -> list[str]:
-        """Return the summary for a terminal, one line per file and dataset and one per thing worth knowing."""
-        said = []
-        for f in self.files:
-            said.append(
-                f"{f.file} -> {f.dataset}: {f.rows_read:,} rows read, {f.landed:,} landed on {f.days:,} days, "
-                f"{f.quarantined_rows:,} quarantined, {f.skipped:,} skipped as {f.skipped_as}"
-                f"{f' ({f.note})' if f.note else ''}"
-            )
-            said += [f"  quarantined, {reason}: {count:,}" for reason, count in sorted(f.quarantined.items())]
-        if self.ignored_files:
-            more = len(self.ignored_files) - IGNORED_SHOWN
-            shown = [*self.ignored_files[:IGNORED_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
-            said.append(f"not named by the mapping and left alone: {', '.join(shown)}")
-        if self.shrunk_keys:
-            first = self.shrunk_keys[0]
-            said.append(
-                f"note: {len(self.shrunk_keys):,} days hold fewer rows than before (first: {first.dataset} of {first.venue} "
-                f"on {first.day}); an import replaces whole days of its mapping, so import all files of a day together"
-            )
-        return said
 
 
 @dataclass(frozen=True)
@@ -258,6 +185,12 @@ def _records(parts: Sequence[_Part], table: Table, bad: pl.DataFrame, now: datet
         of_file = placed.filter(pl.col(_FILE) == i)
         if of_file.is_empty():
             continue
+        if part.rule.within_file_date:
+            # Under a day of their file: a key of another day would replace what another file brought for it.
+            first, after = days_in_name(source)
+            outside = pl.col("reason") == OUTSIDE_FILE_DATE
+            own_day = pl.col(_DAY).clip(first, after - timedelta(days=1))
+            of_file = of_file.with_columns(pl.when(outside).then(own_day).otherwise(pl.col(_DAY)).alias(_DAY))
         cells = source.cells.join(of_file.select(ROW), on=ROW, how="semi").select(
             ROW, _cells_json(source).alias("__cells")
         )
@@ -382,7 +315,7 @@ def _count(
                 quarantined=dict(sorted(reasons.items())),
                 skipped=part.skipped + thinned,
                 days=0 if is_copy else of_file[_DAY].n_unique(),
-                skipped_as="blank or between the hours" if part.rule.keep else "blank",
+                skipped_as="blank or thinned out" if part.rule.is_thinned else "blank",
                 note=part.source.note,
             )
         )

@@ -31,8 +31,9 @@ _TICKS: dict[str, float] = {"epoch_s": 1_000_000.0, "epoch_ms": 1_000.0, "epoch_
 _EPOCHS = ("epoch", *_TICKS)
 # `epoch`: from which size on a number counts milliseconds and microseconds. Instants of 1980 to 2286 lie far from both.
 _LEAST_MS, _LEAST_US = 1e11, 1e14
-# Venues stamp some milliseconds off the hour, and a day's last row may carry the first instant of the next.
-_FILE_DATE_GRACE = timedelta(minutes=1)
+# A day's file may begin with the last instants of the day before (it is cut by another clock) or end with the first of the
+# next (it counts ends). Where rows are thinned anyway these are left out, so that an import never touches its neighbours.
+_FILE_DATE_EDGE = timedelta(minutes=1)
 # Beyond the year 9999 no calendar goes on; such a number is milliseconds read as seconds.
 _LAST_TICK = 253_402_300_799.0 * _TICKS_PER_SECOND
 # From here on a double no longer tells neighbouring whole numbers apart.
@@ -97,8 +98,7 @@ def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date
         *(_with(frame, n, v.fault).alias(_fault(n)) for n, v in late.items() if v.fault is not None),
     )
     if rule.within_file_date:
-        clock = DAY_CLOCK[table.name] or ""
-        frame = frame.with_columns(_with(frame, clock, _outside(source, clock)).alias(_fault(clock)))
+        frame = _within_file_date(source, rule, DAY_CLOCK[table.name] or "", frame)
     # A cause stands before its effects: without a coin there is no symbol either, and the coin is what to mend.
     faulty = [n for n in (*plain, *derived) if _fault(n) in frame.columns]
     reasons = [pl.col(_fault(n)) for n in faulty]
@@ -107,15 +107,18 @@ def evaluate(source: SourceFile, rule: FileRule, table: Table, capture_day: date
         frame.with_columns(pl.coalesce(*reasons).alias(REASON), pl.coalesce(*fields).alias(FIELD)).select(
             *table.columns, ROW, FIELD, REASON
         ),
-        skipped=source.cells.height - cells.height,
+        skipped=source.cells.height - frame.height,
     )
 
 
-def _outside(source: SourceFile, clock: str) -> pl.Expr:
-    """Return the reason of rows whose day is not the file's: another file's rows, or a clock in another unit."""
+def _within_file_date(source: SourceFile, rule: FileRule, clock: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Fault the rows whose day is not the file's: another file's rows, or a clock in another unit."""
     first, after = (datetime.combine(day, time()) for day in days_in_name(source))
-    inside = pl.col(clock).is_between(first - _FILE_DATE_GRACE, after + _FILE_DATE_GRACE)
-    return _reason(~inside, OUTSIDE_FILE_DATE)
+    inside = pl.col(clock).is_between(first, after, closed="left")
+    if rule.is_thinned:
+        at_the_edge = pl.col(clock).is_between(first - _FILE_DATE_EDGE, after + _FILE_DATE_EDGE) & ~inside
+        frame = frame.filter(~at_the_edge.fill_null(False))
+    return frame.with_columns(_with(frame, clock, _reason(~inside, OUTSIDE_FILE_DATE)).alias(_fault(clock)))
 
 
 def _own_laws(table: Table, name: str) -> pl.Expr:

@@ -165,6 +165,11 @@ class FileRule(_Strict):
         read = [c for r in self.columns.values() for c in (r.column, r.times, r.per) if c is not None]
         return tuple(dict.fromkeys([*read, *self.skip_where_blank]))
 
+    @property
+    def is_thinned(self) -> bool:
+        """True where of many rows of a time one is kept: a row left out is then no loss."""
+        return self.keep is not None or self.format == "book_levels"
+
     def parts_of(self, path: Path) -> dict[str, str] | None:
         """Return the named pieces of a file's path; None where the path is not of this kind."""
         return _parts_of(self.path, path)

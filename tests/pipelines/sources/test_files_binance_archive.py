@@ -229,15 +229,41 @@ def test_open_interest_is_kept_as_it_stood_at_each_hour(lake: Lake, folder: Path
     summary = run(lake, folder)
     assert summary.rows_read == 576
     rows_landed = landed(lake).sort("occurred_at_utc")
-    # The hour at the very beginning has its first figure 5 minutes late, every other one on the hour.
-    wanted = [DAY + timedelta(minutes=5), *(DAY + timedelta(hours=h) for h in range(1, 49))]
+    # A day's first hour has its first figure 5 minutes late, every other one on the hour.
+    wanted = [DAY + timedelta(days=d, hours=h, minutes=0 if h else 5) for d in range(2) for h in range(24)]
     assert rows_landed["occurred_at_utc"].to_list() == wanted
-    assert summary.skipped == 576 - 49
-    assert "skipped as blank or between the hours" in summary.lines()[0]
-    # 00:00 of the second day comes from the first day's file, and its own 00:05 is left out.
-    assert rows_landed["open_interest_base"].to_list()[24] == 1287
-    assert rows_landed["open_interest_usd"].to_list()[24] == 128700
+    assert summary.skipped == 576 - 48
+    assert "skipped as blank or thinned out" in summary.lines()[0]
+    assert rows_landed["open_interest_base"].to_list()[:2] == [1000, 1011]
+    assert rows_landed["open_interest_usd"].to_list()[:2] == [100_000, 101_100]
     assert rows_landed["open_interest_basis"].unique().to_list() == ["one_sided"]
+
+
+def test_days_one_by_one_in_any_order_land_what_they_land_together(tmp_path: Path) -> None:
+    """The row of midnight in a day's file does not replace what the next day's file brought."""
+    days = [DAY + timedelta(days=d) for d in range(3)]
+    for day in days:
+        rows = metrics(day + timedelta(minutes=5), 288)
+        write_zip(tmp_path / "in", f"BTCUSDT-metrics-{day.date()}.zip", text_of(METRICS_HEADER, rows))
+        # A book of another day stands in quarantine under its file's day.
+        books = [
+            *sound_book(day),
+            *sound_book(day + timedelta(days=1, minutes=5)),
+            *sound_book(day - timedelta(days=9)),
+        ]
+        write_zip(tmp_path / "in", f"BTCUSDT-bookDepth-{day.date()}.zip", text_of(DEPTH_HEADER, books))
+    together = Lake(tmp_path / "together", clock=CLOCK, code_version="1.0")
+    run(together, tmp_path / "in")
+    assert {g.key.day for g in together.current()} == {day.date() for day in days}
+    one_by_one = Lake(tmp_path / "one_by_one", clock=CLOCK, code_version="1.0")
+    for day in (days[1], days[2], days[0]):
+        for kind in ("metrics", "bookDepth"):
+            run(one_by_one, tmp_path / "in" / f"BTCUSDT-{kind}-{day.date()}.zip")
+    content = [
+        {(g.key, g.sha256, g.rows_count, g.quarantined_rows_count) for g in lake.current()}
+        for lake in (together, one_by_one)
+    ]
+    assert content[0] == content[1]
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,14 @@ def test_a_book_that_cannot_be_summed_is_refused_and_the_others_stand(lake: Lake
     assert reasons(summary) == {"missing_value": 3, "not_a_date": len(BANDS_BPS)}
 
 
+def test_a_book_stamped_before_its_day_is_left_out(lake: Lake, folder: Path) -> None:
+    rows = [snapshot("bybit", "BTCUSDT", DAY + timedelta(milliseconds=ms), 1.0) for ms in (-20, 30)]
+    write(folder, "bybit", "book_snapshot_25", "BTCUSDT", snapshot_header(25), *rows)
+    summary = run(lake, folder)
+    assert (summary.landed, summary.skipped, summary.quarantined_rows) == (len(BANDS_BPS), len(BANDS_BPS), 0)
+    assert {g.key.day for g in lake.current()} == {DAY.date()}
+
+
 def test_inverse_books_are_refused(lake: Lake, folder: Path) -> None:
     row = snapshot("binance-delivery", "BTCUSD_PERP", DAY, 1.0)
     write(folder, "binance-delivery", "book_snapshot_25", "BTCUSD_PERP", snapshot_header(25), row)
