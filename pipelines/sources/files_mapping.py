@@ -100,8 +100,8 @@ class ColumnRule(_Strict):
         of_column = (self.clock, self.map, self.scale, self.times, self.per, self.extract, self.later)
         if self.column is None and any(x is not None for x in of_column):
             raise ValueError("`clock`, `map`, `scale`, `times`, `per`, `extract` and `later` belong to a `column`")
-        if self.extract is not None and _pattern(self.extract, "extract").groups != 1:
-            raise ValueError("`extract` must have exactly one group in brackets")
+        if self.extract is not None:
+            _extracts(self.extract)
         if self.scale is not None and not isinstance(self.scale, Choice) and self.scale <= 0:
             raise ValueError("`scale` must be above 0")
         return self
@@ -206,6 +206,16 @@ def _pattern(text: str, key: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise ValueError(f"`{key}` is no regular expression ({error})") from error
+
+
+def _extracts(text: str) -> None:
+    if _pattern(text, "extract").groups != 1:
+        raise ValueError("`extract` must have exactly one group in brackets")
+    try:
+        # The rows are read by another engine, which knows no look-around.
+        pl.Series([""]).str.extract(text)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError("`extract` is no regular expression without look-around and references") from error
 
 
 def _parts_of(pattern: str | None, path: Path) -> dict[str, str] | None:

@@ -131,6 +131,7 @@ def test_own_mapping_loads_from_a_path(written: Callable[[str], Path]) -> None:
         ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, times: v}", "`times` and `per` belong to a number"),
         ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, extract: '[A-Z]+'}", "exactly one group"),
         ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, extract: '('}", "no regular expression"),
+        ("{column: coin, map: {bitcoin: BTC}}", "{column: coin, extract: '(x)(?=y)'}", "without look-around"),
         ("open_quote: o", "open_quote: {column: o, extract: '(x)'}", "belong to a text"),
         ("open_quote: o", "open_quote: {column: o, later: {seconds: 1}}", "`later` belongs to"),
         ("files:\n", "refuse: [{files: ../x, reason: a, what_to_do: b}]\nfiles:\n", "below the imported folder"),
