@@ -172,6 +172,10 @@ class Hyperliquid(VenueClient):
         """Return the coin's name: ccxt's id is the place in the catalogue, which no question for market data takes."""
         return str(market["info"]["name"])
 
+    def _price_tick(self, contract: Contract) -> float | None:
+        """Return the step of the mark price; without one ccxt would take that of a price of 0."""
+        return super()._price_tick(contract) if figure(of(contract.market["info"], "markPx")) else None
+
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a linear perpetual, quoted and settled in USDC, that trades now."""
         is_perpetual = market.get("swap") and market.get("linear") and market.get("active")

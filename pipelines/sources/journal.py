@@ -5,7 +5,8 @@ walk (``paging.py``), requests (``transport.py``).
 
 A walk asks the same questions in the same order as long as it gets the same answers. So it need not be stopped and restored in
 the middle: it begins again, and a question that was answered before is answered from the lake. Nothing has to be told that a
-run is done either: a page counts as known only until a line of the manifest names its payload. What has landed is asked for anew.
+run is done either: a page counts as known only until a line of the manifest names its payload. What has landed is asked for anew,
+and so a range that is fetched a second time, and killed, begins at its first page where the venue's bytes are still the same.
 """
 
 from __future__ import annotations

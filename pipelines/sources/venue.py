@@ -172,7 +172,7 @@ class VenueClient(ABC):
                 "contract_kind": c.kind,
                 "contract_size_base": c.size_base,
                 "contract_size_usd": c.size_usd,
-                "price_tick_quote": figure(c.market["precision"]["price"]),
+                "price_tick_quote": self._price_tick(c),
                 "quantity_step_base": self._in_base(c, figure(c.market["precision"]["amount"])),
                 "listed_at_utc": instant(c.listed_ms),
                 "payload_sha256": payloads[self._catalogue_payload(c)],
@@ -479,6 +479,10 @@ class VenueClient(ABC):
     def _symbol(self, market: Mapping[str, Any]) -> str:
         """Return the name that the venue's requests know a contract by; not everywhere is it ccxt's id."""
         return str(market["id"])
+
+    def _price_tick(self, contract: Contract) -> float | None:
+        """Return a contract's price step as the catalogue tells it."""
+        return figure(contract.market["precision"]["price"])
 
     def _bounds(self, day: date, last: date | None) -> tuple[int, int]:
         """Return the days as milliseconds [start, end), not beyond now."""

@@ -41,7 +41,7 @@ def _ms(column: pl.Series) -> np.ndarray:
 def test_four_processes_in_a_storm_ask_nothing_inside_a_ban_and_land_everything(
     tmp_path: Path, project_root: Path, trial_count: Callable[..., int]
 ) -> None:
-    count = trial_count(10_000, sample=400)
+    count = trial_count(10_000, sample=300)
     server = _start("serve", tmp_path, 20251010, count, root=project_root, stdin=subprocess.PIPE)
     assert server.stdout is not None
     base_url = server.stdout.readline().strip()
