@@ -38,6 +38,8 @@ PLACES = [(venue, dataset) for venue, datasets in EXCHANGES.items() for dataset 
 # What a catalogue calls a contract and when it says that it was listed is its own word.
 OWN_WORDS = {"venue_symbol", "listed_at_utc"}
 
+# Rows as of now that a venue's own names and clock tell apart, and nothing else: another name is another row.
+BY_NAME = ("tickers", "leverage_tiers", "insurance_funds")
 # Hyperliquid's coins and their figures are two lists that belong together by place: only their lengths can be compared.
 BY_PLACE = {"hyperliquid": ("instruments", "open_interest")}
 
@@ -116,9 +118,9 @@ class Bench:
         for key, row in good.items():
             self._judge(dataset, key, row, kind)
         if kind.level in ("record", "value") and dataset in ("candles", "open_interest"):
-            assert len(good) >= len(self.truth[dataset]) - 2, (
-                "one bad record costs no more than itself and its neighbour"
-            )
+            series_count = len({(r["venue_symbol"], r.get("price_kind")) for r in self.truth[dataset].values()})
+            lost_count = len(self.truth[dataset]) - len(good)
+            assert lost_count <= 2 * series_count, "one bad record of a series costs itself and its neighbour at most"
         return "quarantined" if refused else "landed"
 
     def _judge(self, dataset: str, key: tuple[Any, ...], row: Row, kind: Kind) -> None:
@@ -128,6 +130,8 @@ class Bench:
         own_words = OWN_WORDS if dataset == "instruments" and kind.level in ("answer", "clock", "value") else set()
         if key not in self.truth[dataset] and "venue_symbol" in own_words:
             key = next(k for k, r in self.truth[dataset].items() if r["asset"] == row["asset"])
+        if dataset in BY_NAME and (key not in self.truth[dataset] or kind.level in ("answer", "clock")):
+            return
         assert key in self.truth[dataset], f"no such row in the sound answer: {key}"
         sound = self.truth[dataset][key]
         for name, value in row.items():
@@ -287,7 +291,7 @@ def test_what_is_refused_stands_in_quarantine_alone_and_no_model_of_figures_read
         create_raw_views(con, lake)
         assert con.execute("select count(*) from raw.quarantine").fetchone() == (refused_count,)
         shown = {d: con.execute(f"select * from raw.{d}").pl() for d in ("candles", "funding_rates", "open_interest")}
-    assert refused_count >= len(lake.current()) == 12
+    assert refused_count >= len(lake.current()) == 3 * len(benches)
     for dataset, rows in shown.items():
         for row in rows.iter_rows(named=True):
             sound = benches[row["venue"]].truth[dataset][tuple(row[c] for c in RAW_TABLES[dataset].grain)]
