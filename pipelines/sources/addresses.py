@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 SHOWN_QUERY_KEYS = frozenset(
     {"symbol", "interval", "period", "limit", "startTime", "endTime", "pair", "contractType"}  # Binance
     | {"category", "intervalTime", "start", "end"}  # Bybit
-    | {"instType", "instId", "bar", "before", "after", "begin", "sz"}  # OKX
+    | {"instType", "instId", "bar", "before", "after", "begin", "sz", "instFamily", "tdMode", "state"}  # OKX
 )
 
 

@@ -39,7 +39,16 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "leverage_tiers",
         "insurance_funds",
     ),
-    "okx": ("instruments", *_SERIES, "depth_bands"),
+    "okx": (
+        "instruments",
+        *_SERIES,
+        "long_short_ratios",
+        "liquidations",
+        "depth_bands",
+        "tickers",
+        "leverage_tiers",
+        "insurance_funds",
+    ),
     "hyperliquid": ("instruments", *_SERIES, "depth_bands"),
 }
 

@@ -2,8 +2,9 @@
 
 Belongs here: what is OKX's alone. Does not: what all venues share (``venue.py``).
 
-OKX counts quantities in contracts. Where it also tells the base units itself (candles, open interest), those are taken: a
-contract's size may have been another one when the record was made. Books tell only contracts and are as of now.
+OKX counts quantities in contracts. Where it also tells the base units itself (candles, open interest, tickers), those are
+taken: a contract's size may have been another one when the record was made. Books, tiers and liquidations tell only
+contracts; a linear one is so many base units, an inverse one so many dollars at the price beside it.
 
 References
 ----------
@@ -14,18 +15,23 @@ https://www.okx.com/docs-v5/en/#trading-statistics-rest-api
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from assets.ports import Capture
-from pipelines.sources.records import Contract, Request, WireBook, must_be_about, records_of
+from pipelines.sources.liquidations import STREAMS, WireLiquidation
+from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
+from pipelines.sources.transport import Transport
 from pipelines.sources.venue import VenueClient
 from pipelines.sources.wire_values import figure, instant, ms_of, of
 
 # The pages say 300 today and said 100 before; 100 is right with both.
 CANDLES_LIMIT = 100
-OPEN_INTEREST_LIMIT = 100
+# Of open interest and of the ratios.
+STATISTICS_LIMIT = 100
+LIQUIDATIONS_LIMIT = 100
 DEPTH_LIMIT = 400
 
 # A page of funding begins with its newest record, so its window must never hold more records than the page. The pager counts
@@ -35,12 +41,26 @@ FUNDING_HOURS = 8
 FUNDING_LIMIT = 12
 
 # "The latest 1,440 data entries": 60 days of hours. The one that runs counts as an entry, so one hour less is relied on.
-OPEN_INTEREST_MEMORY = timedelta(hours=1_439)
+STATISTICS_MEMORY = timedelta(hours=1_439)
 # "Up to three months": February to April are the shortest three.
 FUNDING_MEMORY = timedelta(days=89)
 # /market/candles shows the running hour and forgets all but 1,440 candles. That /market/history-candles shows the running
 # hour is documented nowhere, so it answers only for days before these; 30 stay far from the edge of what is forgotten.
 RECENT_CANDLES = timedelta(days=30)
+# "Liquidation orders in the last day": the last text of a page that the documentation shows no more. Texts before it said
+# seven days. The shorter one is relied on: what the venue forgot looks like a calm market.
+LIQUIDATIONS_MEMORY = timedelta(days=1)
+
+# A tier begins one step after the one below has ended, and the steps are a contract or less.
+TIER_STEP_CONTRACTS = 1.0
+
+_RUBIK = "/api/v5/rubik/stat/contracts"
+# Kind of ratio -> the venue's name of it, in paths and in ccxt's methods. Its top traders are the 5 % with the largest positions.
+RATIOS = {
+    "accounts": ("long-short-account-ratio-contract", "LongShortAccountRatioContract"),
+    "top_accounts": ("long-short-account-ratio-contract-top-trader", "LongShortAccountRatioContractTopTrader"),
+    "top_positions": ("long-short-position-ratio-contract-top-trader", "LongShortPositionRatioContractTopTrader"),
+}
 
 
 def _entry(record: Any, index: int) -> Any:
@@ -48,11 +68,18 @@ def _entry(record: Any, index: int) -> Any:
     return record[index] if isinstance(record, list) and len(record) > index else None
 
 
-def _between(lower: str, upper: str, **fixed: Any) -> Callable[[Contract, int, int, int], Mapping[str, Any]]:
+def _family(contract: Contract) -> str:
+    """Return the name that contracts of one pair share; the pair's index has it too."""
+    return str(contract.market["info"]["instFamily"])
+
+
+def _between(
+    lower: str, upper: str, name: Callable[[Contract], str] = lambda contract: contract.symbol, **fixed: Any
+) -> Callable[[Contract, int, int, int], Mapping[str, Any]]:
     """Return the query of a series; both bounds are exclusive, and which is which depends on the endpoint."""
 
     def query(contract: Contract, since: int, until: int, limit: int) -> Mapping[str, Any]:
-        return {**fixed, "instId": contract.symbol, lower: since - 1, upper: until, "limit": limit}
+        return {**fixed, "instId": name(contract), lower: since - 1, upper: until, "limit": limit}
 
     return query
 
@@ -62,8 +89,23 @@ def _funding_query(contract: Contract, since: int, until: int, limit: int) -> Ma
     return _between("before", "after")(contract, since, until, FUNDING_HOURS * limit + 4)
 
 
+def _liquidations_query(contract: Contract, since: int, until: int, limit: int) -> Mapping[str, Any]:
+    """Return the query of liquidations, which are asked for by family; a family has one perpetual."""
+    asked = {"instType": "SWAP", "instFamily": _family(contract), "state": "filled"}
+    return {**asked, "before": since - 1, "after": until, "limit": limit}
+
+
 def _records(value: Any, contract: Contract) -> list[Any]:
     return must_be_about(records_of(value, "data"), "instId", contract.symbol)
+
+
+def _liquidations_in(value: Any, contract: Contract) -> list[WireLiquidation]:
+    """Return the liquidations of an answer, which stand inside an entry per contract."""
+    entries = _records(value, contract)
+    for entry in entries:
+        if not isinstance(of(entry, "details"), list) or of(entry, "instId") is None:
+            raise WrongShape("holds an entry without a contract or without a list of its liquidations")
+    return list(STREAMS["okx"].records(value))
 
 
 def _paid(record: Any) -> Any:
@@ -76,23 +118,24 @@ def _first_ms(record: Any) -> int | None:
     return ms_of(_entry(record, 0))
 
 
-_RECENT_CANDLES = Request(
-    "publicGetMarketCandles",
-    "/api/v5/market/candles",
+def _candles_request(name: str, subject: Callable[[Contract], str], width: int) -> tuple[Request, Request]:
+    """Return the two requests of a kind of candles: of the latest, and of all that are completed."""
+    method = "".join(part.capitalize() for part in name.split("-"))
     # `before` is the older bound here: "records newer than".
-    _between("before", "after", bar="1H"),
-    _records,
-    _first_ms,
-    width=9,
-)
-_HISTORY_CANDLES = Request(
-    "publicGetMarketHistoryCandles",
-    "/api/v5/market/history-candles",
-    _between("before", "after", bar="1H"),
-    _records,
-    _first_ms,
-    width=9,
-)
+    query = _between("before", "after", subject, bar="1H")
+    return (
+        Request(f"publicGetMarket{method}", f"/api/v5/market/{name}", query, _records, _first_ms, width=width),
+        Request(
+            f"publicGetMarketHistory{method}", f"/api/v5/market/history-{name}", query, _records, _first_ms, width=width
+        ),
+    )
+
+
+_CANDLES = {
+    "trade": _candles_request("candles", lambda contract: contract.symbol, 9),
+    "mark": _candles_request("mark-price-candles", lambda contract: contract.symbol, 6),
+    "index": _candles_request("index-candles", _family, 6),
+}
 _FUNDING = Request(
     "publicGetPublicFundingRateHistory",
     "/api/v5/public/funding-rate-history",
@@ -102,16 +145,34 @@ _FUNDING = Request(
 )
 _OPEN_INTEREST = Request(
     "publicGetRubikStatContractsOpenInterestHistory",
-    "/api/v5/rubik/stat/contracts/open-interest-history",
+    f"{_RUBIK}/open-interest-history",
     _between("begin", "end", period="1H"),
     _records,
     _first_ms,
     width=4,
 )
+_RATIOS = {
+    kind: Request(
+        f"publicGetRubikStatContracts{method}",
+        f"{_RUBIK}/{name}",
+        _between("begin", "end", period="1H"),
+        _records,
+        _first_ms,
+        width=2,
+    )
+    for kind, (name, method) in RATIOS.items()
+}
+_LIQUIDATIONS = Request(
+    "publicGetPublicLiquidationOrders",
+    "/api/v5/public/liquidation-orders",
+    _liquidations_query,
+    _liquidations_in,
+    lambda v: ms_of(v.ms),
+)
 
 
 class Okx(VenueClient):
-    """Client of OKX: linear perpetuals in USDT."""
+    """Client of OKX: linear perpetuals in USDT and inverse ones in their base asset."""
 
     venue = "okx"
     ccxt_id = "okx"
@@ -124,36 +185,47 @@ class Okx(VenueClient):
     limits = {  # noqa: RUF012 - a constant of the class
         "candles": CANDLES_LIMIT,
         "funding_rates": FUNDING_LIMIT,
-        "open_interest": OPEN_INTEREST_LIMIT,
+        "open_interest": STATISTICS_LIMIT,
+        "long_short_ratios": STATISTICS_LIMIT,
+        "liquidations": LIQUIDATIONS_LIMIT,
     }
-    memory = {"funding_rates": FUNDING_MEMORY, "open_interest": OPEN_INTEREST_MEMORY}  # noqa: RUF012 - a constant of the class
+    memory = {  # noqa: RUF012 - a constant of the class
+        "funding_rates": FUNDING_MEMORY,
+        "open_interest": STATISTICS_MEMORY,
+        "long_short_ratios": STATISTICS_MEMORY,
+        "liquidations": LIQUIDATIONS_MEMORY,
+    }
 
     def probe(self) -> None:
         """Ask for the venue's time (`GET /api/v5/public/time`)."""
         self._ask("publicGetPublicTime", "/api/v5/public/time", {})
 
     def candles(self, day: date, last: date | None = None) -> Capture:
-        """Return the hourly trade candles that start on the UTC days `day` to `last`, the running hour as it is now.
+        """Return the hourly candles of trades, mark and index that start on the UTC days `day` to `last`.
 
-        A range that reaches back further than `RECENT_CANDLES` is asked for in two parts, at two of the venue's paths.
+        The running hour is as it is now. A range that reaches back further than `RECENT_CANDLES` is asked for in two parts,
+        at two of the venue's paths. The index is that of the pair, whatever the contract.
         """
         last = last or day
+        if last < day:
+            self._bounds(day, last)
         border = (self._clock.now() - RECENT_CANDLES).date()
-        if last < border:
-            return self._candles_at(_HISTORY_CANDLES, day, last)
-        if day >= border:
-            return self._candles_at(_RECENT_CANDLES, day, last)
-        old = self._candles_at(_HISTORY_CANDLES, day, border - timedelta(days=1))
-        return self._joined(old, self._candles_at(_RECENT_CANDLES, border, last))
+        parts = []
+        for kind, (recent, history) in _CANDLES.items():
+            if day < border:
+                parts.append(self._candles_of(kind, history, day, min(last, border - timedelta(days=1))))
+            if last >= border:
+                parts.append(self._candles_of(kind, recent, max(day, border), last))
+        return self._joined(*parts)
 
-    def _candles_at(self, request: Request, day: date, last: date) -> Capture:
-        # Entry 5 counts contracts, 6 base units, 7 quote units.
-        return self._candles(
-            request,
-            (day, last),
-            lambda v: [*v[1:5], _entry(v, 6)] if isinstance(v, list) else (),
-            is_volume_in_base=True,
-        )
+    def _candles_of(self, kind: str, request: Request, day: date, last: date) -> Capture:
+        def entries(record: Any) -> list[Any]:
+            if not isinstance(record, list):
+                return []
+            # Of trades entry 5 counts contracts, 6 base units, 7 quote units; mark and index have no volume.
+            return [_entry(record, i) for i in ((1, 2, 3, 4, 6) if kind == "trade" else (1, 2, 3, 4))]
+
+        return self._candles(request, (day, last), entries, price_kind=kind, is_volume_in_base=True)
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps.
@@ -190,6 +262,40 @@ class Okx(VenueClient):
 
         return self._series("open_interest", _OPEN_INTEREST, (day, last), row)
 
+    def long_short_ratios(self, day: date, last: date | None = None) -> Capture:
+        """Return the hourly ratios of the UTC days `day` to `last`: of all accounts, of the top ones and of their positions.
+
+        The venue's top traders are the 5 % with the largest open positions.
+
+        Raises
+        ------
+        SourceOutage
+            ``not_offered`` where `day` is before `first_offered_day`.
+        """
+        return self._joined(*(self._ratios_of(kind, request, (day, last)) for kind, request in _RATIOS.items()))
+
+    def _ratios_of(self, kind: str, request: Request, days: tuple[date, date | None]) -> Capture:
+        def row(_: Contract, record: Any) -> dict[str, Any]:
+            return {
+                "ratio_kind": kind,
+                "occurred_at_utc": instant(_first_ms(record)),
+                "long_short_ratio_x": figure(_entry(record, 1)),
+            }
+
+        return self._series("long_short_ratios", request, days, row)
+
+    def liquidations(self, day: date, last: date | None = None) -> Capture:
+        """Return the liquidations of the UTC days `day` to `last` that the venue lists, at their bankruptcy price.
+
+        The venue says of its stream of them that it tells at most one a second and contract; of this list it says nothing.
+
+        Raises
+        ------
+        SourceOutage
+            ``not_offered`` where `day` is before `first_offered_day`: the venue keeps one day.
+        """
+        return self._liquidations("okx", _LIQUIDATIONS, (day, last), newest_first=True)
+
     def depth_bands(self) -> Capture:
         """Return the book of every contract as it is now, summed into bands; one request each."""
 
@@ -204,13 +310,183 @@ class Okx(VenueClient):
             book,
         )
 
-    def _is_ours(self, market: Mapping[str, Any]) -> bool:
-        """Return whether a catalogue entry is a linear perpetual, quoted and settled in USDT, that trades now.
+    def tickers(self) -> Capture:
+        """Return all contracts of ours as they trade now, from three answers about all of them.
 
-        Its size must count base units, once: ccxt reads `ctVal` and neither its currency nor its multiplier.
+        The time and the payload are those of the last trades. The index is in another list, by pair: it is missing here.
         """
-        info = market["info"]
-        is_perpetual = market.get("swap") and market.get("linear") and market.get("active")
-        is_usdt = market.get("quote") == "USDT" and market.get("settle") == "USDT"
-        is_in_base = info.get("ctType") == "linear" and info.get("ctValCcy") == market.get("baseId")
-        return bool(is_perpetual and is_usdt and is_in_base and figure(info.get("ctMult")) == 1)
+        (trades, answer), (interests, _), (marks, _) = answers = [
+            self._snapshot(endpoint, path, {"instType": "SWAP"}, lambda v: records_of(v, "data"))
+            for endpoint, path in (
+                ("publicGetMarketTickers", "/api/v5/market/tickers"),
+                ("publicGetPublicOpenInterest", "/api/v5/public/open-interest"),
+                ("publicGetPublicMarkPrice", "/api/v5/public/mark-price"),
+            )
+        ]
+        traded, held, marked = (_by_contract(records) for records in (trades, interests, marks))
+        rows = [
+            {
+                **self._identity(contract),
+                "occurred_at_utc": instant(ms_of(of(traded.get(contract.symbol), "ts"))),
+                "last_quote": figure(of(traded.get(contract.symbol), "last")),
+                "best_bid_quote": figure(of(traded.get(contract.symbol), "bidPx")),
+                "best_ask_quote": figure(of(traded.get(contract.symbol), "askPx")),
+                "mark_quote": figure(of(marked.get(contract.symbol), "markPx")),
+                "volume_24h_base": figure(of(traded.get(contract.symbol), "volCcy24h")),
+                "open_interest_base": figure(of(held.get(contract.symbol), "oiCcy")),
+                "open_interest_usd": figure(of(held.get(contract.symbol), "oiUsd")),
+                "open_interest_basis": "one_sided" if contract.symbol in held else None,
+                "payload_sha256": answer.payload_sha256,
+            }
+            for contract in self._listed()[0]
+        ]
+        payloads = tuple(sha for _, a in answers for sha in a.payloads)
+        return self._capture("tickers", rows, payloads, f"{self.method} /api/v5/market/tickers and others")
+
+    def leverage_tiers(self) -> Capture:
+        """Return the tiers of cross margin of every contract of the universe as they are now, one request each.
+
+        The venue draws its tiers in contracts. They are brought to the settle asset at the mark price of the moment, whose
+        time is the row's: the same tiers have other bounds in it an hour later. The margin of a tier is due on the whole
+        position, so that there is no amount to take off.
+        """
+        endpoint, path = "publicGetPublicMarkPrice", "/api/v5/public/mark-price"
+        marks, asked = self._snapshot(endpoint, path, {"instType": "SWAP"}, lambda v: records_of(v, "data"))
+        marked = _by_contract(marks)
+        rows: list[dict[str, Any]] = []
+        payloads = list(asked.payloads)
+        path = "/api/v5/public/position-tiers"
+        for contract in self._contracts()[0]:
+            family, mark = _family(contract), marked.get(contract.symbol)
+            tiers, answer = self._snapshot(
+                "publicGetPublicPositionTiers",
+                path,
+                {"instType": "SWAP", "tdMode": "cross", "instFamily": family},
+                partial(_about_family, family),
+            )
+            payloads += answer.payloads
+            rows += [
+                {
+                    **self._identity(contract),
+                    "settle_asset": contract.market["settle"],
+                    "observed_at_utc": instant(ms_of(of(mark, "ts"))),
+                    **tier,
+                    "payload_sha256": answer.payload_sha256,
+                }
+                for tier in _ladder(tiers, _settle_per_contract(contract, figure(of(mark, "markPx"))))
+            ]
+        return self._capture("leverage_tiers", rows, tuple(payloads), f"{self.method} {path}")
+
+    def insurance_funds(self) -> Capture:
+        """Return the total of the venue's security fund in US dollars, one row, at the time of its last change.
+
+        The venue is asked about one family of contracts. Its total is not that family's (the documentation's example tells
+        1.4 billion dollars of options on ETH): one row per family would count it many times.
+        """
+        path = "/api/v5/public/insurance-fund"
+        contracts = self._contracts()[0] or self._listed()[0]
+        if not contracts:
+            return self._capture("insurance_funds", [], (), f"{self.method} {path}")
+        funds, answer = self._snapshot(
+            "publicGetPublicInsuranceFund",
+            path,
+            {"instType": "SWAP", "instFamily": _family(contracts[0])},
+            partial(_about_family, _family(contracts[0])),
+        )
+        rows = [
+            {
+                "venue": self.venue,
+                "fund_name": "security fund",
+                "settle_asset": "USD",
+                "occurred_at_utc": instant(_last_change_ms(fund)),
+                "balance_settle": figure(of(fund, "total")),
+                "balance_usd": figure(of(fund, "total")),
+                "payload_sha256": answer.payload_sha256,
+            }
+            for fund in funds
+        ]
+        return self._capture("insurance_funds", rows, answer.payloads, f"{self.method} {path}")
+
+    def _connection(self) -> tuple[Any, Transport]:
+        is_new = self._client is None
+        exchange, transport = super()._connection()
+        if is_new:
+            # ccxt has no method of it.
+            exchange.publicGetPublicLiquidationOrders = partial(
+                exchange.request, "public/liquidation-orders", "public", "GET"
+            )
+        return exchange, transport
+
+    def _is_ours(self, market: Mapping[str, Any]) -> bool:
+        """Return whether a catalogue entry is a perpetual of ours that trades now.
+
+        Those are the linear ones, quoted and settled in USDT, and the inverse ones. A linear contract must count base units
+        and an inverse one dollars, once: ccxt reads `ctVal` and neither its currency nor its multiplier.
+        """
+        info, quote = market["info"], market.get("quote")
+        if not (market.get("swap") and market.get("active") and figure(info.get("ctMult")) == 1):
+            return False
+        if info.get("ctType") == "inverse":
+            is_settled_in_base = quote == "USD" and market.get("settle") == market.get("base")
+            return bool(market.get("inverse") and is_settled_in_base and info.get("ctValCcy") == "USD")
+        is_usdt = quote == "USDT" and market.get("settle") == "USDT"
+        return bool(market.get("linear") and is_usdt and info.get("ctType") == "linear") and (
+            info.get("ctValCcy") == market.get("baseId")
+        )
+
+
+def _by_contract(records: Iterable[Any]) -> dict[str, Any]:
+    return {record["instId"]: record for record in records if isinstance(of(record, "instId"), str)}
+
+
+def _about_family(family: str, value: Any) -> list[Any]:
+    return must_be_about(records_of(value, "data"), "instFamily", family)
+
+
+def _settle_per_contract(contract: Contract, mark: float | None) -> float | None:
+    """Return a contract's value in the asset that it settles in, at a mark price; None where a figure is missing."""
+    if not mark:
+        return None
+    if contract.kind == "linear":
+        return None if contract.size_base is None else contract.size_base * mark
+    return None if contract.size_usd is None else contract.size_usd / mark
+
+
+def _ladder(tiers: list[Any], settle_per_contract: float | None) -> list[dict[str, Any]]:
+    """Return tiers in the raw table's columns; what cannot be read is missing, and the raw table refuses the ladder."""
+    rows: list[dict[str, Any]] = []
+    below = 0.0
+    for tier in tiers:
+        floor, cap = figure(of(tier, "minSz")), figure(of(tier, "maxSz"))
+        # The step between two tiers holds no position.
+        if floor is not None and below <= floor <= below + TIER_STEP_CONTRACTS:
+            floor = below
+        below = below if cap is None else cap
+        rows.append(
+            {
+                "tier_rank": _whole(of(tier, "tier")),
+                "tiers_count": len(tiers),
+                "notional_floor_settle": _times(floor, settle_per_contract),
+                "notional_cap_settle": _times(cap, settle_per_contract),
+                "maintenance_margin_rate_frac": figure(of(tier, "mmr")),
+                "maintenance_amount_settle": None,
+                "max_leverage_x": figure(of(tier, "maxLever")),
+            }
+        )
+    return rows
+
+
+def _whole(value: Any) -> int | None:
+    read = figure(value)
+    return int(read) if read is not None and read.is_integer() else None
+
+
+def _times(contracts: float | None, settle_per_contract: float | None) -> float | None:
+    return None if contracts is None or settle_per_contract is None else contracts * settle_per_contract
+
+
+def _last_change_ms(fund: Any) -> int | None:
+    """Return the time of a fund's newest change, None where none can be read."""
+    details = of(fund, "details")
+    times = [ms_of(of(change, "ts")) for change in details] if isinstance(details, list) else []
+    return max((at for at in times if at is not None), default=None)

@@ -14,7 +14,8 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import serve
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import WireError, to_ms
-from pipelines.sandbox.wire_okx import OkxError, OkxWire
+from pipelines.sandbox.wire_okx import OkxWire
+from pipelines.sandbox.wire_okx_pages import OkxError
 from pipelines.sandbox.world import World
 
 FIRST = date(2025, 9, 1)
@@ -182,8 +183,8 @@ def test_instruments_list_what_a_client_must_leave_out(ask: Ask, world: World) -
 
 def test_a_contract_that_is_only_listed_has_no_records(ask: Ask) -> None:
     for path in SERIES:
-        assert _series(ask, path, NOW, "BTC-USD-SWAP") == []
-    assert ask(BOOKS, instId="BTC-USD-SWAP")["data"] == [{"asks": [], "bids": [], "ts": str(to_ms(NOW))}]
+        assert _series(ask, path, NOW, "BTC-USDC-SWAP") == []
+    assert ask(BOOKS, instId="BTC-USDC-SWAP")["data"] == [{"asks": [], "bids": [], "ts": str(to_ms(NOW))}]
 
 
 def test_time(ask: Ask) -> None:
@@ -313,6 +314,7 @@ def test_over_http_with_the_venues_refusals_and_no_weight(world: World) -> None:
 def test_same_world_same_answers(world: World, wire: OkxWire) -> None:
     other = OkxWire(World(3, FIRST, 40, assets=("BTC", "SOL"), crash_day=date(2025, 10, 5)))
     query = {"instId": SOL, "bar": "1H", "period": "1H", "limit": "100"}
+    query |= {"instType": "SWAP", "instFamily": "SOL-USDT", "tdMode": "cross", "state": "filled"}
     for route, again in zip(wire.routes(), other.routes(), strict=True):
-        asked = {"instType": "SWAP"} if route.path == INSTRUMENTS else query
+        asked = {**query, "instId": "SOL-USDT"} if "index" in route.path else query
         assert route.answer(asked, NOW) == again.answer(asked, NOW)

@@ -83,8 +83,12 @@ def _valid(capture: Capture, dataset: str, now: datetime = NOW) -> pl.DataFrame:
     return good
 
 
+def _trades(rows: pl.DataFrame) -> list[pl.Expr]:
+    return [pl.col("price_kind") == "trade"] if "price_kind" in rows.columns else []
+
+
 def _of_asset(rows: pl.DataFrame, asset: str) -> dict[str, np.ndarray]:
-    picked = rows.filter(pl.col("asset") == asset)
+    picked = rows.filter(pl.col("venue_symbol") == f"{asset}-USDT-SWAP", *_trades(rows))
     return {c: picked[c].to_numpy() for c in picked.columns}
 
 
@@ -113,17 +117,20 @@ def _spoiled(path: str, change: Any) -> Faults:
 # -- values and units ---------------------------------------------------------------------------------------------------
 
 
-def test_instruments_are_the_linear_usdt_perpetuals_that_trade_in_base_units(
+def test_instruments_are_the_perpetuals_in_usdt_and_the_inverse_ones_that_trade(
     calm: tuple[Okx, Sandbox, PayloadLake],
 ) -> None:
     rows = _valid(calm[0].instruments(), "instruments")
-    assert rows["venue_symbol"].to_list() == ["BTC-USDT-SWAP", "ETH-USDT-SWAP", "SOL-USDT-SWAP"]
+    assert rows["venue_symbol"].to_list() == ["BTC-USD-SWAP", "BTC-USDT-SWAP", "ETH-USDT-SWAP", "SOL-USDT-SWAP"]
     assert rows["venue"].unique().to_list() == ["okx"]
-    assert rows["contract_kind"].unique().to_list() == ["linear"]
-    assert rows["quote_asset"].unique().to_list() == rows["settle_asset"].unique().to_list() == ["USDT"]
-    assert rows["contract_size_base"].to_list() == [0.01, 0.1, 1.0]
-    assert rows["price_tick_quote"].to_list() == [0.1, 0.01, 0.01]
-    assert rows["quantity_step_base"].to_list() == pytest.approx([0.001, 0.001, 0.01], rel=1e-12)
+    assert rows["contract_kind"].to_list() == ["inverse", "linear", "linear", "linear"]
+    assert rows["quote_asset"].to_list() == ["USD", "USDT", "USDT", "USDT"]
+    assert rows["settle_asset"].to_list() == ["BTC", "USDT", "USDT", "USDT"]
+    assert rows["contract_size_base"].to_list() == [None, 0.01, 0.1, 1.0]
+    assert rows["contract_size_usd"].to_list() == [100.0, None, None, None]
+    assert rows["price_tick_quote"].to_list() == [0.1, 0.1, 0.01, 0.01]
+    assert rows["quantity_step_base"].to_list()[0] is None, "one contract of 100 USD is no fixed number of coins"
+    assert rows["quantity_step_base"].to_list()[1:] == pytest.approx([0.001, 0.001, 0.01], rel=1e-12)
     assert rows["listed_at_utc"].unique().to_list() == [datetime(2025, 9, 20)]
 
 
@@ -150,8 +157,19 @@ def test_a_contract_whose_size_may_be_no_base_units_is_left_out_and_named(
     faults = _rows_spoiled(CATALOGUE, lambda rows: [{**r, **change} if "SOL-" in r["instId"] else r for r in rows])
     client, _, _ = _client(sandbox, faults=faults)
     capture = client.instruments()
-    assert capture.rows["asset"].to_list() == ["BTC", "ETH"]
+    assert capture.rows["venue_symbol"].to_list() == ["BTC-USD-SWAP", "BTC-USDT-SWAP", "ETH-USDT-SWAP"]
     assert "not listed here: SOL" in capture.origin_note
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "suspend"}, {"ctType": "linear"}, {"ctMult": "10"}, {"ctValCcy": "BTC"}, {"settleCcy": "USDC"}]
+)
+def test_an_inverse_contract_that_may_not_be_dollars_settled_in_coins_is_left_out(
+    sandbox: Sandbox, change: dict[str, str]
+) -> None:
+    faults = _rows_spoiled(CATALOGUE, lambda rows: [{**r, **change} if "-USD-" in r["instId"] else r for r in rows])
+    client, _, _ = _client(sandbox, faults=faults, universe=("BTC",))
+    assert client.instruments().rows["venue_symbol"].to_list() == ["BTC-USDT-SWAP"]
 
 
 def test_candles_of_the_whole_range_equal_the_world_over_both_paths(
@@ -161,20 +179,20 @@ def test_candles_of_the_whole_range_equal_the_world_over_both_paths(
     capture = client.candles(FIRST, world.last_day)
     rows = _valid(capture, "candles")
     done = rows.filter(pl.col("interval_end_utc") <= NOW).sort("asset", "interval_start_utc")
+    rows = rows.filter(pl.col("price_kind") == "trade")
     _assert_candles(done, market, slice(0, 31 * 24 + 12))
     running = rows.filter(pl.col("interval_end_utc") > NOW)
     assert running["interval_start_utc"].unique().to_list() == [datetime(2025, 10, 21, 12)]
     for asset in ASSETS:
-        half, got = market.open_candle(asset, NOW), running.filter(pl.col("asset") == asset)
+        half, got = market.open_candle(asset, NOW), running.filter(pl.col("venue_symbol") == f"{asset}-USDT-SWAP")
         assert half is not None
         assert got["volume_base"].item() == half.volume_base[0]
         assert got["low_quote"].item() == half.low_quote[0]
-    assert capture.rows["row_count"].to_list() == list(range(1, rows.height + 1))
+    assert capture.rows["row_count"].to_list() == list(range(1, capture.rows.height + 1))
     assert set(rows["payload_sha256"]) <= set(capture.payloads) <= set(lake.payloads)
-    assert rows["price_kind"].unique().to_list() == ["trade"]
     asked = [s.path for s in sandbox.requests]
-    # 30 days and the running one are 8 pages of 100 per contract, the one day before them 1.
-    assert (asked.count(HISTORY), asked.count(CANDLES), len(asked)) == (3, 24, 28)
+    # 30 days and the running one are 8 pages of 100 per contract, the one day before them 1; the same for mark and index.
+    assert (asked.count(HISTORY), asked.count(CANDLES), len(asked)) == (4, 32, 1 + 3 * 36)
 
 
 def test_old_candles_come_from_the_history_alone(sandbox: Sandbox, world: World, market: VenueMarket) -> None:
@@ -194,7 +212,8 @@ def test_days_one_by_one_and_the_range_land_the_same_rows(calm: tuple[Okx, Sandb
             whole = _valid(fetch(first, days[-1]), name).drop("payload_sha256").sort(grain)
             single = pl.concat([_valid(fetch(day), name) for day in days]).drop("payload_sha256").sort(grain)
             assert single.equals(whole)
-            assert whole.height == 3 * 3 * (3 if name == "funding_rates" else 24)
+            # Of four contracts three days each; candles are those of trades, mark and index.
+            assert whole.height == 4 * 3 * {"funding_rates": 3, "open_interest": 24, "candles": 3 * 24}[name]
 
 
 def test_funding_rates_are_the_paid_ones_at_the_venues_own_instants(
@@ -229,6 +248,7 @@ def test_hourly_settlements_are_complete_also_where_pages_begin_with_the_newest(
         client, _, _ = _client(sandbox, now=datetime(2025, 10, 2), faults=Faults(page_cap_count=cap), universe=("SOL",))
         rows = client.funding_rates(FIRST, world.last_day).rows
     want = VenueMarket(world, "okx").funding("SOL")
+    rows = rows.filter(pl.col("venue_symbol") == "SOL-USDT-SWAP")
     assert np.array_equal(_ms(rows["occurred_at_utc"].to_numpy()), want.settled_ms[want.settled_ms < 1_759_363_200_000])
     assert rows.height > 11 * 24
 
@@ -250,11 +270,11 @@ def test_depth_bands_are_base_units_of_the_worlds_book_and_unreached_bands_are_m
     calm: tuple[Okx, Sandbox, PayloadLake], market: VenueMarket
 ) -> None:
     rows = _valid(calm[0].depth_bands(), "depth_bands")
-    assert rows.height == 3 * len(BANDS_BPS)
+    assert rows.height == 4 * len(BANDS_BPS)
     assert rows["occurred_at_utc"].unique().to_list() == [NOW]
     missing = seen = 0
     for asset in ASSETS:
-        book, got = market.book(asset, NOW), rows.filter(pl.col("asset") == asset)
+        book, got = market.book(asset, NOW), rows.filter(pl.col("venue_symbol") == f"{asset}-USDT-SWAP")
         assert got["mid_quote"].unique().to_list() == [pytest.approx(book.mid_quote, rel=1e-12)]
         for band, bid, ask in got.select("band_bps", "bid_depth_base", "ask_depth_base").iter_rows():
             for side, depth in ((book.bids[:400], bid), (book.asks[:400], ask)):
@@ -286,7 +306,7 @@ def test_depth_bands_are_base_units_of_the_worlds_book_and_unreached_bands_are_m
 def test_the_first_offered_day_is_answered_whole_and_the_day_before_is_not_offered(
     sandbox: Sandbox, dataset: str, now: datetime, first: date, count: int
 ) -> None:
-    client, _, _ = _client(sandbox, now=now, universe=("BTC",))
+    client, _, _ = _client(sandbox, now=now, universe=("SOL",))
     assert client.first_offered_day(dataset) == first
     assert getattr(client, dataset)(first).rows.height == count
     for last in (None, first + timedelta(days=3)):
@@ -334,7 +354,7 @@ def test_a_venue_that_silently_caps_and_shortens_its_pages_still_gives_everythin
     days = (date(2025, 10, 1), date(2025, 10, 12))
     client, _, _ = _client(sandbox, faults=faults, universe=("BTC", "SOL"))
     _assert_candles(_valid(client.candles(*days), "candles"), market, slice(264, 552), ("BTC", "SOL"))
-    assert _valid(client.open_interest(*days), "open_interest").height == 2 * 288
+    assert _valid(client.open_interest(*days), "open_interest").height == 3 * 288
 
 
 def test_a_moved_start_is_a_venue_error_and_not_a_gap(sandbox: Sandbox) -> None:
@@ -350,14 +370,14 @@ def test_a_hole_of_the_venue_stays_a_hole(sandbox: Sandbox) -> None:
     gone = (0, 18_000_000)
     faults = _rows_spoiled(CANDLES, lambda rows: [r for r in rows if int(r[0]) % 86_400_000 not in gone])
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
-    rows = _valid(client.candles(date(2025, 10, 10)), "candles")
+    rows = _valid(client.candles(date(2025, 10, 10)), "candles").filter(pl.col("price_kind") == "trade")
     assert rows["interval_start_utc"].dt.hour().to_list() == [h for h in range(24) if h not in (0, 5)]
 
 
 def test_nothing_is_due_before_the_listing_and_nothing_is_asked(sandbox: Sandbox) -> None:
     client, sandbox, _ = _client(sandbox)
     assert client.candles(date(2025, 9, 1), date(2025, 9, 19)).rows.height == 0
-    assert client.candles(date(2025, 9, 19), date(2025, 9, 20)).rows.height == 72
+    assert client.candles(date(2025, 9, 19), date(2025, 9, 20)).rows.height == 4 * 3 * 24
     assert client.funding_rates(date(2025, 9, 1)).rows.height == 0
     assert client.candles(date(2025, 12, 1)).rows.height == 0, "a day that has not begun"
     assert [s.path for s in sandbox.requests if s.path == FUNDING] == []
@@ -379,8 +399,9 @@ def test_passing_faults_do_not_change_what_lands(sandbox: Sandbox, market: Venue
     client, sandbox, lake = _client(sandbox, faults=faults)
     capture = client.candles(date(2025, 10, 10), date(2025, 10, 11))
     _assert_candles(_valid(capture, "candles"), market, slice(480, 528))
-    assert len(sandbox.requests) == 7
-    assert len(lake.requests) == 7
+    # The catalogue, and one page each of four contracts at three prices.
+    assert len(sandbox.requests) == 1 + 12 + 3
+    assert len(lake.requests) == 1 + 12 + 3
 
 
 @pytest.mark.parametrize(
@@ -431,7 +452,7 @@ def test_a_torn_catalogue_is_not_an_empty_one(sandbox: Sandbox) -> None:
     client, _, _ = _client(sandbox, faults=Faults((Fault("torn", times=4, path=CATALOGUE),)))
     with pytest.raises(SourceOutage):
         client.instruments()
-    assert client.instruments().rows.height == 3
+    assert client.instruments().rows.height == 4
 
 
 def test_an_empty_catalogue_is_a_venue_error(sandbox: Sandbox) -> None:
@@ -505,6 +526,8 @@ def test_a_malformed_candle_is_kept_for_quarantine_and_costs_no_other(sandbox: S
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
     capture = client.candles(date(2025, 10, 10))
     good, rejected = RAW_TABLES["candles"].split(capture.rows, now=NOW)
+    assert good.height == 3 * 24 - 1
+    good = good.filter(pl.col("price_kind") == "trade")
     assert good["interval_start_utc"].to_list() == [datetime(2025, 10, 10, h) for h in range(1, 24)]
     assert rejected.height == 1
     assert rejected["reason"].item()
@@ -514,7 +537,7 @@ def test_a_malformed_candle_is_kept_for_quarantine_and_costs_no_other(sandbox: S
 def test_a_volume_that_is_not_told_is_missing_and_not_contracts_nor_zero(sandbox: Sandbox, volume: str | None) -> None:
     faults = _rows_spoiled(CANDLES, lambda rows: [[*r[:6], volume, *r[7:]] for r in rows])
     client, _, _ = _client(sandbox, faults=faults, universe=("SOL",))
-    assert client.candles(date(2025, 10, 10)).rows["volume_base"].to_list() == [None] * 24
+    assert client.candles(date(2025, 10, 10)).rows["volume_base"].to_list() == [None] * 3 * 24
 
 
 @pytest.mark.parametrize(
@@ -609,7 +632,7 @@ def test_an_answer_without_a_book_is_refused_and_costs_no_other_contract(sandbox
     client, _, _ = _client(sandbox, faults=faults)
     capture = client.depth_bands()
     good, rejected = RAW_TABLES["depth_bands"].split(capture.rows, now=NOW)
-    assert good["asset"].unique().to_list() == ["SOL"]
+    assert good["venue_symbol"].unique().sort().to_list() == ["ETH-USDT-SWAP", "SOL-USDT-SWAP"]
     assert rejected.height == 2 * len(BANDS_BPS)
 
 
