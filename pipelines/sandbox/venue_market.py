@@ -52,7 +52,7 @@ SHARES: dict[str, Share] = {
     # Inverse contracts: a market of their own, whether the venue shows them beside the others or as another exchange.
     "binance_coinm": Share(0.12, 4.0, 8),
     "bybit_inverse": Share(0.08, 4.0, 8),
-    "okx_inverse": Share(0.08, 4.0, 8),
+    "okx_inverse": Share(0.16, 4.0, 8),
 }
 
 # Who is among the "top traders": the share of a venue's accounts with the largest margin.
