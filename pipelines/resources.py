@@ -142,6 +142,10 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     assets = settings.assets or tuple(one.asset for one in followed(universe, lake.current()))
     # A ban or a wait that one process was told of holds for every process of this machine's address.
     gate = Gate(home.root / "gate")
+    followed_addresses = settings.hyperliquid_addresses
+    own: dict[str, dict[str, Any]] = {}
+    if followed_addresses is not None:
+        own["hyperliquid"] = {"addresses": followed_addresses}
     return {
         venue: client_class(venue)(
             lake,
@@ -151,6 +155,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
             is_synthetic=is_synthetic,
             gate=gate,
             journal=Journal(home.root / "walks", lake, clock),
+            **own.get(venue, {}),
         )
         for venue in venues
     }

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     venues: tuple[str, ...] | None = Field(
         default=None, description="Exchanges fetched from, instead of those of universe.yml; none: []."
     )
+    hyperliquid_addresses: tuple[str, ...] | None = Field(
+        default=None,
+        description="Addresses of Hyperliquid whose fills are searched for liquidations, instead of its liquidator vault.",
+    )
     exchange_base_url: str | None = Field(
         default=None, description="Another base URL for all exchanges; a loopback address means the sandbox."
     )

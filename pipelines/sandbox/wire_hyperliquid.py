@@ -1,6 +1,7 @@
 """The world in Hyperliquid's own wire format: pure functions from a market and an instant to JSON values.
 
-Belongs here: shapes, page limits, error answers of the venue. Does not: HTTP (``server.py``), misbehaviour (``faults.py``).
+Belongs here: questions about the market, error answers of the venue. Does not: questions about an address
+(``wire_hyperliquid_accounts.py``), HTTP (``server.py``), misbehaviour (``faults.py``).
 Every shape cites the venue's page; figures are strings and clocks are numbers, as the venue writes them.
 
 The venue's prices have five significant figures at most. The world's are printed as they are, a digit longer where need be:
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import HOUR_MS, Route, WireError, to_ms
+from pipelines.sandbox.wire_hyperliquid_accounts import UNREADABLE, HyperliquidAccounts, text, whole
 from pipelines.sandbox.world import World
 
 CANDLES_KEPT_COUNT = 5_000
@@ -35,10 +37,9 @@ LIGHT_WEIGHT, WEIGHT = 2, 20
 # A real catalogue holds coins that no longer trade, and a client must leave them out.
 DELISTED = "MATIC"
 
-UNREADABLE = "Failed to deserialize the JSON body into the target type"
-
-# 429 and 500 say `null`, as users have recorded. The venue documents neither bans nor geoblocks: 403 is what its front
-# answers to an address it refuses, 451 is the code's own meaning.
+# The venue's pages show no body of any refusal. That 429 and 500 say `null` is an assumption, chosen because it is the body
+# that a client survives least easily; bans (403) and geoblocks (451) are documented nowhere and stand for what its front could
+# answer.
 REFUSALS: Mapping[str, tuple[int, Any]] = {
     "rate_limited": (429, None),
     "banned": (403, "Forbidden"),
@@ -65,6 +66,7 @@ class HyperliquidWire:
         self.market = VenueMarket(world, self.venue)
         self._coins = (world.assets[0], DELISTED, *world.assets[1:])
         self._closed: dict[str, list[dict[str, Any]]] = {}
+        accounts = HyperliquidAccounts(self.market)
         self._answers: dict[str, Callable[[Mapping[str, Any], datetime], Any]] = {
             "exchangeStatus": lambda _, now: {"specialStatuses": None, "time": to_ms(now)},
             "meta": lambda _, __: self.meta(),
@@ -73,6 +75,8 @@ class HyperliquidWire:
             "candleSnapshot": self.candle_snapshot,
             "fundingHistory": self.funding_history,
             "l2Book": self.l2_book,
+            "userFillsByTime": accounts.user_fills_by_time,
+            "vaultDetails": accounts.vault_details,
         }
 
     # -- routes -------------------------------------------------------------------------------------------------------
@@ -170,7 +174,7 @@ class HyperliquidWire:
         if not isinstance(asked, dict) or asked.get("interval") != "1h":
             # The venue has fourteen intervals, the sandbox one.
             raise WireError(UNREADABLE, 422)
-        start, end = _whole(asked, "startTime"), _whole(asked, "endTime")
+        start, end = whole(asked, "startTime"), whole(asked, "endTime")
         coin = self._coin_of(asked)
         if coin == DELISTED:
             return []
@@ -189,8 +193,8 @@ class HyperliquidWire:
         ----------
         https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint/perpetuals#retrieve-historical-funding-rates
         """
-        start = _whole(query, "startTime")
-        end = to_ms(now) if query.get("endTime") is None else _whole(query, "endTime")
+        start = whole(query, "startTime")
+        end = to_ms(now) if query.get("endTime") is None else whole(query, "endTime")
         coin = self._coin_of(query)
         if coin == DELISTED:
             return []
@@ -200,9 +204,9 @@ class HyperliquidWire:
         return [
             {
                 "coin": coin,
-                "fundingRate": _text(float(funding.rate_frac[i])),
+                "fundingRate": text(float(funding.rate_frac[i])),
                 # The rate is the premium and a share of the interest, which the venue clamps; the sandbox only follows it.
-                "premium": _text(8.0 * float(funding.rate_frac[i]) - 1e-4),
+                "premium": text(8.0 * float(funding.rate_frac[i]) - 1e-4),
                 "time": int(funding.settled_ms[i]),
             }
             for i in range(first, min(after, first + FUNDING_PAGE_COUNT))
@@ -236,7 +240,7 @@ class HyperliquidWire:
         if not isinstance(coin, str):
             raise WireError(UNREADABLE, 422)
         if coin not in self._coins:
-            # Recorded, not documented: a coin that does not exist is an internal error.
+            # Documented nowhere, an assumption: a coin that does not exist is an internal error.
             raise WireError(None, 500)
         return coin
 
@@ -269,18 +273,18 @@ class HyperliquidWire:
         day = slice(max(0, done - 24), done)
         known = int(np.searchsorted(interest.at_ms, to_ms(at), side="right"))
         settled = int(np.searchsorted(funding.settled_ms, to_ms(at), side="right"))
-        book, mark = market.book(coin, at), market.price(coin, at)
+        book, mark = market.book(coin, at), market.price_of_kind(coin, "mark", at)
         return {
-            "funding": _text(float(funding.rate_frac[settled - 1])) if settled else "0.0",
-            "openInterest": _text(float(interest.open_interest_base[known - 1])),
-            "prevDayPx": _text(market.price(coin, max(market.start, at - timedelta(days=1)))),
-            "dayNtlVlm": _text(float(candles.volume_usd[day].sum())),
+            "funding": text(float(funding.rate_frac[settled - 1])) if settled else "0.0",
+            "openInterest": text(float(interest.open_interest_base[known - 1])),
+            "prevDayPx": text(market.price(coin, max(market.start, at - timedelta(days=1)))),
+            "dayNtlVlm": text(float(candles.volume_usd[day].sum())),
             "premium": "0.0",
-            "oraclePx": _text(mark),
-            "markPx": _text(mark),
-            "midPx": _text(book.mid_quote),
-            "impactPxs": [_text(float(book.bids[0, 0])), _text(float(book.asks[0, 0]))],
-            "dayBaseVlm": _text(float(candles.volume_base[day].sum())),
+            "oraclePx": text(market.price_of_kind(coin, "index", at)),
+            "markPx": text(mark),
+            "midPx": text(book.mid_quote),
+            "impactPxs": [text(float(book.bids[0, 0])), text(float(book.asks[0, 0]))],
+            "dayBaseVlm": text(market.volume_24h_base(coin, at)),
         }
 
     def _closed_candles(self, coin: str) -> list[dict[str, Any]]:
@@ -299,31 +303,17 @@ def _candle(coin: str, candle: Mapping[str, Any]) -> dict[str, Any]:
         "T": start + HOUR_MS - 1,
         "s": coin,
         "i": "1h",
-        "o": _text(float(candle["open_quote"])),
-        "c": _text(float(candle["close_quote"])),
-        "h": _text(float(candle["high_quote"])),
-        "l": _text(float(candle["low_quote"])),
-        "v": _text(float(candle["volume_base"])),
+        "o": text(float(candle["open_quote"])),
+        "c": text(float(candle["close_quote"])),
+        "h": text(float(candle["high_quote"])),
+        "l": text(float(candle["low_quote"])),
+        "v": text(float(candle["volume_base"])),
         "n": int(candle["trades_count"]),
     }
 
 
 def _levels(side: NDArray[np.float64]) -> list[dict[str, Any]]:
     return [
-        {"px": _text(float(price)), "sz": _text(float(quantity)), "n": 1 + i % 4}
+        {"px": text(float(price)), "sz": text(float(quantity)), "n": 1 + i % 4}
         for i, (price, quantity) in enumerate(side[:BOOK_LEVELS_COUNT])
     ]
-
-
-def _text(value: float) -> str:
-    """Return a figure as the venue writes it: no exponent, no zeros at the end but one after the point."""
-    text = f"{value:.8f}".rstrip("0")
-    return f"{text}0" if text.endswith(".") else text
-
-
-def _whole(query: Mapping[str, Any], name: str) -> int:
-    """Return a clock, a number and not a text; anything else cannot be read."""
-    value = query.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise WireError(UNREADABLE, 422)
-    return value

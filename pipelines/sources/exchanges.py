@@ -49,7 +49,15 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "leverage_tiers",
         "insurance_funds",
     ),
-    "hyperliquid": ("instruments", *_SERIES, "depth_bands"),
+    "hyperliquid": (
+        "instruments",
+        *_SERIES,
+        "liquidations",
+        "depth_bands",
+        "tickers",
+        "leverage_tiers",
+        "insurance_funds",
+    ),
 }
 
 

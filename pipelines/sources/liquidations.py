@@ -15,6 +15,7 @@ https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-
 https://bybit-exchange.github.io/docs/v5/websocket/public/all-liquidation
 https://www.okx.com/docs-v5/en/#public-data-websocket-liquidation-orders-channel
 https://www.htx.com/en-us/opend/newApiPages (USDT-margined contracts, liquidation orders)
+https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions (WsUserFills, FillLiquidation)
 """
 
 from __future__ import annotations
@@ -264,6 +265,33 @@ def _htx(message: Any) -> Iterator[WireLiquidation]:
             )
 
 
+_HYPERLIQUID = FieldNames("side", "sz", "px", "time")
+# What a fill says of an account whose profit paid for somebody's loss: not a liquidation of its own.
+_DELEVERAGED = "Auto-Deleveraging"
+_HYPERLIQUID_ORDER: dict[str, str] = {"A": "sell", "B": "buy"}
+
+
+def _hyperliquid(message: Any) -> Iterator[WireLiquidation]:
+    # Fills of one account. Of its own liquidation its side is that of the closing order; of another's, whose counterparty it
+    # was, the closing order's is the opposite one.
+    if of(message, "channel") != "userFills":
+        return
+    user = of(of(message, "data"), "user")
+    for fill in _listed(of(of(message, "data"), "fills")):
+        liquidation = of(fill, "liquidation")
+        if isinstance(fill, dict) and (liquidation is None or of(fill, "dir") == _DELEVERAGED):
+            continue
+        whose, side = of(liquidation, "liquidatedUser"), of(fill, "side")
+        position = _closed_by(_HYPERLIQUID_ORDER.get(side)) if isinstance(side, str) else None
+        if not (isinstance(whose, str) and isinstance(user, str)):
+            position = None
+        elif position is not None and whose.lower() != user.lower():
+            position = "short" if position == "long" else "long"
+        yield WireLiquidation(
+            of(fill, "coin"), of(fill, "time"), position, of(fill, "sz"), of(fill, "px"), _HYPERLIQUID
+        )
+
+
 STREAMS: dict[str, Stream] = {
     "binance_usdm": Stream("binance", "base", "average_fill", _binance),
     "binance_coinm": Stream("binance_coinm", "contracts", "average_fill", _binance),
@@ -271,4 +299,5 @@ STREAMS: dict[str, Stream] = {
     "bybit_inverse": Stream("bybit", "contracts", "bankruptcy", _bybit),
     "okx": Stream("okx", "contracts", "bankruptcy", _okx),
     "htx": Stream("htx", "base", "bankruptcy", _htx),
+    "hyperliquid": Stream("hyperliquid", "base", "average_fill", _hyperliquid),
 }

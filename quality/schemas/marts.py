@@ -135,7 +135,7 @@ _MARTS = (
         "venue venue_symbol ticker_date_utc",
         "venue venue_symbol asset ticker_date_utc occurred_at_utc last_quote best_bid_quote best_ask_quote mark_quote index_quote "
         "volume_24h_base open_interest_base open_interest_usd open_interest_basis source is_synthetic",
-        "best_bid_quote best_ask_quote mark_quote index_quote volume_24h_base open_interest_base open_interest_usd "
+        "last_quote best_bid_quote best_ask_quote mark_quote index_quote volume_24h_base open_interest_base open_interest_usd "
         "open_interest_basis",
     ),
     _mart(

@@ -450,6 +450,7 @@ TICKERS = Table(
     ),
     nullable=frozenset(
         {
+            "last_quote",
             "best_bid_quote",
             "best_ask_quote",
             "mark_quote",
@@ -470,6 +471,12 @@ TICKERS = Table(
         _not_negative("volume_24h_base"),
         _not_negative("open_interest_base"),
         _not_negative("open_interest_usd"),
+        Rule(
+            "no_price",
+            "last_quote",
+            _c("last_quote").is_null() & _c("mark_quote").is_null(),
+            "ticker_has_a_price",
+        ),
         Rule(
             "crossed_quotes",
             "best_bid_quote",

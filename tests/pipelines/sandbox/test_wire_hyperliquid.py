@@ -114,7 +114,8 @@ def test_the_catalogue_is_two_lists_in_one_order_and_holds_a_delisted_coin(sandb
     interest = market.open_interest("SOL")
     i = int(interest.at_ms.searchsorted(to_ms(NOW), side="right")) - 1
     assert float(contexts[2]["openInterest"]) == interest.open_interest_base[i]
-    assert float(contexts[2]["markPx"]) == market.price("SOL", NOW)
+    assert float(contexts[2]["markPx"]) == market.price_of_kind("SOL", "mark", NOW)
+    assert float(contexts[2]["oraclePx"]) == market.price_of_kind("SOL", "index", NOW)
 
 
 def test_status_and_spot_meta(sandbox: Sandbox) -> None:

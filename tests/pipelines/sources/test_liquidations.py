@@ -20,8 +20,19 @@ TERMS = {
     "IOST-USDT-SWAP": ContractTerms("IOST", "linear", 1_000.0),
     "BTC-USD-SWAP": ContractTerms("BTC", "inverse", 100.0),
     "BTC-USDT": ContractTerms("BTC", "linear", 0.001),
+    "AVAX": ContractTerms("AVAX", "linear", 1.0),
     "币安人生/USDT:USDT": ContractTerms("币安人生", "linear", 1.0),
 }
+
+
+VAULT, TRADER = "0x2e3d94f0562703b25c83308a05046ddaf9a8dd14", "0x035605fc2f24d65300227189025e90a0d947f16c"
+
+
+def fills(user: str, **fill: Any) -> dict:
+    """Return a message of Hyperliquid with one fill of an account."""
+    rest = {"startPosition": "0.0", "dir": "Open Long", "closedPnl": "0.0", "hash": "0xa1", "oid": 1, "crossed": True}
+    told = {**rest, "fee": "0.0", "tid": 118906512037719, "feeToken": "USDC", **fill}
+    return {"channel": "userFills", "data": {"isSnapshot": False, "user": user, "fills": [told]}}
 
 
 def okx(symbol: str, **record: Any) -> dict:
@@ -107,6 +118,17 @@ GOLDEN = [
         },
         ("htx", "long", "sell", None, 0.479, 24640.5743, 51441.7, "bankruptcy", 1638593647864),
     ),
+    # Hyperliquid (types `WsFill` and `FillLiquidation`, figures of the documentation's fill): the vault bought, so a long was
+    # closed.
+    (
+        "hyperliquid",
+        fills(
+            VAULT,
+            coin="AVAX", px="18.435", sz="93.53", side="B", time=1681222254710,
+            liquidation={"liquidatedUser": TRADER, "markPx": "18.44", "method": "backstop"},
+        ),
+        ("hyperliquid", "long", "sell", None, 93.53, 93.53 * 18.435, 18.435, "average_fill", 1681222254710),
+    ),
 ]  # fmt: skip
 
 
@@ -148,6 +170,13 @@ def _message(stream: str, symbol: str, position: str, ms: int, quantity: str, pr
     if stream == "okx":
         side = position if ms % 2 else "net"
         return okx(symbol, bkLoss="0", bkPx=price, ccy="", posSide=side, side=order, sz=quantity, ts=str(ms))
+    if stream == "hyperliquid":
+        # The account that is asked about is the liquidated one, or the one on the other side.
+        is_own = bool(ms % 2)
+        side = {"sell": "A", "buy": "B"}[order] if is_own else {"sell": "B", "buy": "A"}[order]
+        whose = {"liquidatedUser": TRADER, "markPx": price, "method": "market"}
+        user = TRADER.upper().replace("X", "x") if is_own else VAULT
+        return fills(user, coin=symbol, px=price, sz=quantity, side=side, time=ms, liquidation=whose)
     assert stream == "htx"
     offset = "close" if ms % 2 else "both"
     record = {"contract_code": symbol, "direction": order, "offset": offset, "amount": float(quantity)}
@@ -165,6 +194,7 @@ ONE_IS = {
     ("okx", "IOST-USDT-SWAP"): ("base", 1_000.0),
     ("okx", "BTC-USD-SWAP"): ("quote", 100.0),
     ("htx", "BTC-USDT"): ("base", 1.0),
+    ("hyperliquid", "AVAX"): ("base", 1.0),
 }
 
 
@@ -220,6 +250,31 @@ def test_a_broken_record_is_refused_with_its_field(change: dict, refused: Refuse
 def test_sides_that_contradict_each_other_are_refused() -> None:
     record = {"bkPx": "1", "posSide": "long", "side": "buy", "sz": "13", "ts": "1692266434010"}
     assert parse("okx", okx("IOST-USDT-SWAP", **record), TERMS) == [Refused("unknown_side", "posSide")]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"liquidation": {"markPx": "1", "method": "market"}},
+        {"liquidation": {"liquidatedUser": None}},
+        {"liquidation": "yes"},
+        {"side": "C"},
+        {"side": None},
+    ],
+)
+def test_a_fill_that_hides_whose_position_was_closed_is_refused(change: dict) -> None:
+    whose = {"liquidatedUser": TRADER, "markPx": "1", "method": "market"}
+    fill = {"coin": "AVAX", "px": "1", "sz": "1", "side": "B", "time": 1681222254710, "liquidation": whose, **change}
+    assert parse("hyperliquid", fills(VAULT, **fill), TERMS) == [Refused("unknown_side", "side")]
+
+
+@pytest.mark.fast
+def test_neither_a_usual_fill_nor_a_deleveraged_winner_is_a_liquidation() -> None:
+    fill = {"coin": "AVAX", "px": "1", "sz": "1", "side": "B", "time": 1681222254710}
+    whose = {"liquidatedUser": VAULT, "markPx": "1", "method": "backstop"}
+    assert parse("hyperliquid", fills(TRADER, **fill), TERMS) == []
+    assert parse("hyperliquid", fills(TRADER, **fill, dir="Auto-Deleveraging", liquidation=whose), TERMS) == []
 
 
 @pytest.mark.fast
