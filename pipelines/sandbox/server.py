@@ -31,6 +31,7 @@ from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
 from pipelines.sandbox.wire_bybit import BybitWire
+from pipelines.sandbox.wire_dydx import DydxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_okx import OkxWire
 from pipelines.sandbox.world import World
@@ -144,7 +145,7 @@ def build_app(sandbox: Sandbox) -> Starlette:
 
     def endpoint(wire: Wire, route: wires.Route) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            query = dict(request.query_params)
+            query = {**request.query_params, **request.path_params}
             if route.method == "POST":
                 query = _json_object(await request.body())
             label = wire.label(route.path, query)
@@ -175,7 +176,14 @@ def build_app(sandbox: Sandbox) -> Starlette:
 def wires_of(world: World) -> list[Wire]:
     """Return the world as each venue shows it."""
     coinm = BinanceCoinmWire(world)
-    return [BinanceWire(world, coinm), coinm, BybitWire(world), OkxWire(world), HyperliquidWire(world)]
+    return [
+        BinanceWire(world, coinm),
+        coinm,
+        BybitWire(world),
+        OkxWire(world),
+        HyperliquidWire(world),
+        DydxWire(world),
+    ]
 
 
 def _respond(

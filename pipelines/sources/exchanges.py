@@ -19,6 +19,7 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "bybit": ("bybit", "Bybit"),
     "okx": ("okx", "Okx"),
     "hyperliquid": ("hyperliquid", "Hyperliquid"),
+    "dydx": ("dydx", "Dydx"),
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
@@ -58,6 +59,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "leverage_tiers",
         "insurance_funds",
     ),
+    "dydx": ("instruments", *_SERIES, "depth_bands", "liquidations"),
 }
 
 

@@ -16,6 +16,7 @@ https://bybit-exchange.github.io/docs/v5/websocket/public/all-liquidation
 https://www.okx.com/docs-v5/en/#public-data-websocket-liquidation-orders-channel
 https://www.htx.com/en-us/opend/newApiPages (USDT-margined contracts, liquidation orders)
 https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions (WsUserFills, FillLiquidation)
+https://docs.dydx.xyz/indexer-client/websockets#trades
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pipelines.sources.wire_values import figure, instant, ms_of, of
+from pipelines.sources.wire_values import figure, instant, iso_ms_of, ms_of, of
 
 PositionSide = Literal["long", "short"]
 
@@ -83,7 +84,10 @@ class FieldNames:
 
 @dataclass(frozen=True)
 class WireLiquidation:
-    """A record of a message: the venue's words undone, its figures as they came. `names` are its fields, for a refusal."""
+    """A record of a message: the venue's words undone, its figures as they came. `names` are its fields, for a refusal.
+
+    `order_price_kind` is None where it is the stream's.
+    """
 
     symbol: Any
     ms: Any
@@ -91,6 +95,7 @@ class WireLiquidation:
     quantity: Any
     price: Any
     names: FieldNames
+    order_price_kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ def read(stream: Stream, wire: WireLiquidation, terms: Mapping[str, ContractTerm
         quantity_base=base,
         notional_usd=notional,
         order_price_quote=price,
-        order_price_kind=stream.order_price_kind,
+        order_price_kind=wire.order_price_kind or stream.order_price_kind,
     )
 
 
@@ -292,6 +297,29 @@ def _hyperliquid(message: Any) -> Iterator[WireLiquidation]:
         )
 
 
+_DYDX = FieldNames("side", "size", "price", "createdAt")
+# A deleveraged position is closed at the price where it is worth nothing, against one of the other side, off the book.
+_DYDX_PRICE_KINDS = {"LIQUIDATED": "average_fill", "DELEVERAGED": "bankruptcy"}
+
+
+def _dydx(message: Any) -> Iterator[WireLiquidation]:
+    # Of a trade the taker's side is told; the taker is the position that is closed.
+    if of(message, "channel") == "v4_trades":
+        for record in _listed(of(of(message, "contents"), "trades")):
+            kind = of(record, "type")
+            # A trade whose kind cannot be read may be a liquidation: it is refused and not passed over.
+            if not isinstance(kind, str) or kind in _DYDX_PRICE_KINDS:
+                yield WireLiquidation(
+                    of(message, "id"),
+                    iso_ms_of(of(record, "createdAt")),
+                    _closed_by(of(record, "side")) if isinstance(kind, str) else None,
+                    of(record, "size"),
+                    of(record, "price"),
+                    _DYDX,
+                    _DYDX_PRICE_KINDS.get(kind) if isinstance(kind, str) else None,
+                )
+
+
 STREAMS: dict[str, Stream] = {
     "binance_usdm": Stream("binance", "base", "average_fill", _binance),
     "binance_coinm": Stream("binance_coinm", "contracts", "average_fill", _binance),
@@ -300,4 +328,5 @@ STREAMS: dict[str, Stream] = {
     "okx": Stream("okx", "contracts", "bankruptcy", _okx),
     "htx": Stream("htx", "base", "bankruptcy", _htx),
     "hyperliquid": Stream("hyperliquid", "base", "average_fill", _hyperliquid),
+    "dydx": Stream("dydx", "base", "average_fill", _dydx),
 }

@@ -69,6 +69,8 @@ class Request:
         A record's time in milliseconds, None where it cannot be read.
     width : int
         Entries of a record that is a list, as documented.
+    is_bounded_below : bool
+        False where the venue takes no lower bound: what is older than asked for is then left out of the page.
     """
 
     endpoint: str
@@ -77,6 +79,7 @@ class Request:
     records: Callable[[Any, Contract], list[Any]]
     clock: Callable[[Any], int | None]
     width: int = 0
+    is_bounded_below: bool = True
 
     def told(self, record: Any) -> Any:
         """Return what a record tells: of a list that is too short only its time, for the rest may stand a place off."""

@@ -15,7 +15,7 @@ import json
 import math
 import time as wall
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from pipelines.sources.depth import BANDS_BPS, BookFault, bands_of
 from pipelines.sources.exchanges import AS_OF_NOW
 from pipelines.sources.gate import Gate
 from pipelines.sources.journal import Journal, Walk
-from pipelines.sources.liquidations import STREAMS, ContractTerms, read, row_of
+from pipelines.sources.liquidations import STREAMS, ContractTerms, WireLiquidation, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape, records_of
 from pipelines.sources.transport import LEAST_BAN_S, Answer, RetryPolicy, Transport
@@ -218,7 +218,13 @@ class VenueClient(ABC):
         return self._capture(dataset, rows, tuple(payloads), f"{self.method} {request.path}")
 
     def _liquidations(
-        self, stream: str, request: Request, days: tuple[date, date | None], *, newest_first: bool
+        self,
+        stream: str,
+        request: Request,
+        days: tuple[date, date | None],
+        *,
+        newest_first: bool,
+        message: Callable[[Contract, Any], Any] | None = None,
     ) -> Capture:
         """Return the liquidations that the venue lists, per contract, as ``liquidations.STREAMS[stream]`` reads them.
 
@@ -228,7 +234,14 @@ class VenueClient(ABC):
             Whose records `request.records` returns (``WireLiquidation``).
         newest_first : bool
             Which end of its window a page shows where it is too small for all.
+        message : callable or None
+            ``message(contract, record)`` where a record is a trade of any kind: the stream's message of it, which tells of
+            no, one or two liquidations.
         """
+
+        def wires(contract: Contract, record: Any) -> Iterable[WireLiquidation]:
+            return [record] if message is None else STREAMS[stream].records(message(contract, record))
+
         start, end = self._bounds(*days)
         oldest_ms = self._oldest_ms("liquidations", days[0])
         rows: list[dict[str, Any]] = []
@@ -246,10 +259,11 @@ class VenueClient(ABC):
             rows += [
                 {
                     **self._identity(contract),
-                    **row_of(read(STREAMS[stream], r.value, terms)),
+                    **row_of(read(STREAMS[stream], wire, terms)),
                     "payload_sha256": r.payload_sha256,
                 }
                 for r in records
+                for wire in wires(contract, r.value)
             ]
         return self._capture("liquidations", rows, tuple(payloads), f"{self.method} {request.path}")
 
@@ -268,6 +282,8 @@ class VenueClient(ABC):
                 records = request.records(answer.value, contract)
             except WrongShape as shape:
                 raise self._beside(request, contract, f"the answer {shape}", "wrong_shape", walk) from None
+            if not request.is_bounded_below:
+                records = [v for v in records if (at := request.clock(v)) is None or at >= since]
             return [Record(v, answer.payload_sha256) for v in records]
 
         return page

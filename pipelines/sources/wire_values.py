@@ -62,6 +62,20 @@ def ms_of(value: Any) -> int | None:
     return value if SANE_MS[0] <= value < SANE_MS[1] else None
 
 
+def iso_ms_of(value: Any) -> int | None:
+    """Return an ISO 8601 time with its zone as whole milliseconds, None where it is absent, none, or far from any market."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return None if at is None or at.tzinfo is None else ms_of(to_ms(at.astimezone(UTC).replace(tzinfo=None)))
+
+
+def iso_of(ms: int) -> str:
+    """Return milliseconds as an ISO 8601 time with milliseconds, in UTC."""
+    return f"{(EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}Z"
+
+
 def instant(ms: int | None) -> datetime | None:
     """Return milliseconds as an instant, UTC, naive."""
     return None if ms is None else EPOCH + timedelta(milliseconds=ms)

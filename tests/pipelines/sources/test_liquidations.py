@@ -22,6 +22,7 @@ TERMS = {
     "BTC-USDT": ContractTerms("BTC", "linear", 0.001),
     "AVAX": ContractTerms("AVAX", "linear", 1.0),
     "币安人生/USDT:USDT": ContractTerms("币安人生", "linear", 1.0),
+    "BTC-USD": ContractTerms("BTC", "linear", 1.0),
 }
 
 
@@ -129,6 +130,23 @@ GOLDEN = [
         ),
         ("hyperliquid", "long", "sell", None, 93.53, 93.53 * 18.435, 18.435, "average_fill", 1681222254710),
     ),
+    # dYdX: the taker of a liquidation's trade is the position that is closed.
+    (
+        "dydx",
+        {
+            "type": "channel_data", "connection_id": "9f8b1a3e", "message_id": 4, "id": "BTC-USD", "channel": "v4_trades",
+            "version": "2.1.0",
+            "contents": {
+                "trades": [
+                    {
+                        "id": "02ac5b1f0000000200000002", "side": "BUY", "size": "0.0501", "price": "115732",
+                        "type": "LIQUIDATED", "createdAt": "2025-07-25T05:11:09.800Z", "createdAtHeight": "44849951",
+                    }
+                ]
+            },
+        },
+        ("dydx", "short", "buy", None, 0.0501, 0.0501 * 115732, 115732.0, "average_fill", 1753420269800),
+    ),
 ]  # fmt: skip
 
 
@@ -177,6 +195,12 @@ def _message(stream: str, symbol: str, position: str, ms: int, quantity: str, pr
         whose = {"liquidatedUser": TRADER, "markPx": price, "method": "market"}
         user = TRADER.upper().replace("X", "x") if is_own else VAULT
         return fills(user, coin=symbol, px=price, sz=quantity, side=side, time=ms, liquidation=whose)
+    if stream == "dydx":
+        at = (datetime(1970, 1, 1) + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"
+        record = {"id": "1", "side": order.upper(), "size": quantity, "price": price, "createdAt": at}
+        record |= {"type": "LIQUIDATED" if ms % 2 else "DELEVERAGED", "createdAtHeight": "7"}
+        others = [{**record, "type": "LIMIT"}, {**record, "type": "TWAP_SUBORDER"}]
+        return {"channel": "v4_trades", "id": symbol, "contents": {"trades": [others[0], record, others[1]]}}
     assert stream == "htx"
     offset = "close" if ms % 2 else "both"
     record = {"contract_code": symbol, "direction": order, "offset": offset, "amount": float(quantity)}
@@ -195,6 +219,7 @@ ONE_IS = {
     ("okx", "BTC-USD-SWAP"): ("quote", 100.0),
     ("htx", "BTC-USDT"): ("base", 1.0),
     ("hyperliquid", "AVAX"): ("base", 1.0),
+    ("dydx", "BTC-USD"): ("base", 1.0),
 }
 
 
@@ -275,6 +300,14 @@ def test_neither_a_usual_fill_nor_a_deleveraged_winner_is_a_liquidation() -> Non
     whose = {"liquidatedUser": VAULT, "markPx": "1", "method": "backstop"}
     assert parse("hyperliquid", fills(TRADER, **fill), TERMS) == []
     assert parse("hyperliquid", fills(TRADER, **fill, dir="Auto-Deleveraging", liquidation=whose), TERMS) == []
+
+
+@pytest.mark.fast
+def test_a_deleveraging_closes_at_the_price_of_bankruptcy() -> None:
+    message = _message("dydx", "BTC-USD", "long", 1_753_420_269_800, "2", "100000")
+    (row,) = parse("dydx", message, TERMS)
+    assert isinstance(row, Liquidation)
+    assert (row.position_side, row.order_price_kind) == ("long", "bankruptcy")
 
 
 @pytest.mark.fast
