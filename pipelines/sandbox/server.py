@@ -31,6 +31,7 @@ from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
 from pipelines.sandbox.wire_bybit import BybitWire
+from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_okx import OkxWire
@@ -183,6 +184,7 @@ def wires_of(world: World) -> list[Wire]:
         OkxWire(world),
         HyperliquidWire(world),
         DydxWire(world),
+        DeribitWire(world),
     ]
 
 

@@ -46,7 +46,7 @@ SHARES: dict[str, Share] = {
     "htx": Share(0.10, 6.0, 8),
     "kucoin": Share(0.08, 6.0, 8),
     "bitmex": Share(0.06, 6.0, 8),
-    "deribit": Share(0.06, 5.0, 8),
+    "deribit": Share(0.06, 5.0, 1),
     "kraken": Share(0.04, 6.0, 1),
     "dydx": Share(0.03, 8.0, 1),
     # Inverse contracts: a market of their own, whether the venue shows them beside the others or as another exchange.

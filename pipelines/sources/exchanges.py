@@ -20,6 +20,7 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "okx": ("okx", "Okx"),
     "hyperliquid": ("hyperliquid", "Hyperliquid"),
     "dydx": ("dydx", "Dydx"),
+    "deribit": ("deribit", "Deribit"),
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
@@ -60,6 +61,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "insurance_funds",
     ),
     "dydx": ("instruments", *_SERIES, "depth_bands", "liquidations"),
+    "deribit": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),
 }
 
 
@@ -88,7 +90,7 @@ def offers_table() -> str:
             limit = client.limits.get(dataset)
             memory = client.memory.get(dataset)
             back = f"{memory / timedelta(days=1):.4g} days" if memory else "to the listing"
-            if dataset in AS_OF_NOW:
+            if dataset in AS_OF_NOW | client.only_now:
                 back = "as of now"
             counted = "contracts, told or brought to base units" if client.counts_contracts else "base units"
             shown = counted if dataset in ("candles", "open_interest", "depth_bands") else ""

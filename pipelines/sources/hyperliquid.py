@@ -115,6 +115,7 @@ class Hyperliquid(VenueClient):
         "liquidations": FILLS_LIMIT,
     }
     memory = {"candles": CANDLES_MEMORY}  # noqa: RUF012 - a constant of the class
+    only_now = frozenset({"open_interest"})
     _kept_count: ClassVar[int] = FILLS_KEPT_COUNT
 
     def __init__(self, *args: Any, addresses: Sequence[str] = (LIQUIDATOR_VAULT,), **more: Any) -> None:
@@ -142,10 +143,6 @@ class Hyperliquid(VenueClient):
         """Ask for the exchange's status (`exchangeStatus`, of the least weight)."""
         self._ask(ENDPOINT, "/info#exchangeStatus", {"type": "exchangeStatus"})
 
-    def first_offered_day(self, dataset: str) -> date | None:
-        """Return the first UTC day that the venue still shows whole; of open interest and books there is only now."""
-        return super().first_offered_day("depth_bands" if dataset == "open_interest" else dataset)
-
     def candles(self, day: date, last: date | None = None) -> Capture:
         """Return the hourly trade candles that start on the UTC days `day` to `last`, the running hour as it is now.
 
@@ -171,13 +168,10 @@ class Hyperliquid(VenueClient):
         SourceOutage
             ``not_offered`` where `day` is before today, also where today ended while the venue was asked.
         """
-        start, end = self._bounds(day, last)
-        self._must_offer_open_interest(day)
-        contracts, _ = self._contracts()
-        if start >= end:
-            return self._capture("open_interest", [], (), f"{self.method} {_CONTEXTS_PATH}")
+        return self._open_interest_now(_CONTEXTS_PATH, (day, last), self._open_interest_rows)
+
+    def _open_interest_rows(self) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
         contexts, answer, at = self._contexts()
-        self._must_offer_open_interest(last or day)
         rows = [
             {
                 **self._identity(contract),
@@ -188,9 +182,9 @@ class Hyperliquid(VenueClient):
                 "open_interest_basis": "one_sided",
                 "payload_sha256": answer.payload_sha256,
             }
-            for contract in contracts
+            for contract in self._contracts()[0]
         ]
-        return self._capture("open_interest", rows, answer.payloads, f"{self.method} {_CONTEXTS_PATH}")
+        return rows, answer.payloads
 
     def tickers(self) -> Capture:
         """Return all contracts of ours as they are now; mark, oracle as index, volume and open interest.
@@ -348,13 +342,6 @@ class Hyperliquid(VenueClient):
             raise SourceOutage("venue_error", f"{where}: the answer is a book of another symbol")
         levels = entries.levels if isinstance(entries.levels, list) else []
         return super()._levels(contract, [[of(level, "px"), of(level, "sz")] for level in levels])
-
-    def _must_offer_open_interest(self, day: date) -> None:
-        first = self.first_offered_day("open_interest")
-        if first is not None and day < first:
-            raise SourceOutage(
-                "not_offered", f"{self.venue} shows open_interest as of now only: {day} is before {first}"
-            )
 
     def _symbol(self, market: Mapping[str, Any]) -> str:
         """Return the coin's name: ccxt's id is the place in the catalogue, which no question for market data takes."""

@@ -17,6 +17,7 @@ https://www.okx.com/docs-v5/en/#public-data-websocket-liquidation-orders-channel
 https://www.htx.com/en-us/opend/newApiPages (USDT-margined contracts, liquidation orders)
 https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions (WsUserFills, FillLiquidation)
 https://docs.dydx.xyz/indexer-client/websockets#trades
+https://docs.deribit.com/subscriptions/market-data/tradesinstrument_nameinterval
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class Stream:
     """One stream of a venue and product: how its records are found in a message and what their figures mean."""
 
     venue: str
-    quantity_unit: Literal["base", "contracts"]
+    # An amount is base units of a linear contract and dollars of an inverse one.
+    quantity_unit: Literal["base", "contracts", "amount"]
     order_price_kind: str
     records: Callable[[Any], Iterator[WireLiquidation]]
 
@@ -158,12 +160,11 @@ def read(stream: Stream, wire: WireLiquidation, terms: Mapping[str, ContractTerm
     if isinstance(price, Refused):
         return price
     contract = terms[symbol]
-    if stream.quantity_unit == "contracts" and contract.contract_kind == "inverse":
-        notional = quantity * contract.contract_size
-        base = notional / price
+    amount = quantity * contract.contract_size if stream.quantity_unit == "contracts" else quantity
+    if contract.contract_kind == "inverse" and stream.quantity_unit != "base":
+        base, notional = amount / price, amount
     else:
-        base = quantity * contract.contract_size if stream.quantity_unit == "contracts" else quantity
-        notional = base * price
+        base, notional = amount, amount * price
     if not (0 < base < math.inf and 0 < notional < math.inf):
         return Refused("not_finite", wire.names.quantity)
     return Liquidation(
@@ -320,6 +321,34 @@ def _dydx(message: Any) -> Iterator[WireLiquidation]:
                 )
 
 
+_DERIBIT = FieldNames("liquidation", "amount", "price", "timestamp")
+_DERIBIT_SIDES = {"T": ("taker",), "M": ("maker",), "MT": ("taker", "maker")}
+_OTHER_SIDE: dict[str, str] = {"buy": "sell", "sell": "buy"}
+
+
+def _deribit(message: Any) -> Iterator[WireLiquidation]:
+    # `direction` is the taker's; who was liquidated, taker, maker or both, stands in `liquidation`, and in no other trade.
+    channel = of(of(message, "params"), "channel")
+    if isinstance(channel, str) and channel.startswith("trades."):
+        for record in _listed(of(of(message, "params"), "data")):
+            mark = of(record, "liquidation")
+            if mark is None and isinstance(record, dict):
+                continue
+            direction = of(record, "direction")
+            taker = direction if isinstance(direction, str) else ""
+            orders = {"taker": taker, "maker": _OTHER_SIDE.get(taker)}
+            # A mark that cannot be read tells of one liquidation without a side, which is refused.
+            for who in _DERIBIT_SIDES.get(mark, ("unknown",)) if isinstance(mark, str) else ("unknown",):
+                yield WireLiquidation(
+                    of(record, "instrument_name"),
+                    of(record, "timestamp"),
+                    _closed_by(orders.get(who)),
+                    of(record, "amount"),
+                    of(record, "price"),
+                    _DERIBIT,
+                )
+
+
 STREAMS: dict[str, Stream] = {
     "binance_usdm": Stream("binance", "base", "average_fill", _binance),
     "binance_coinm": Stream("binance_coinm", "contracts", "average_fill", _binance),
@@ -329,4 +358,5 @@ STREAMS: dict[str, Stream] = {
     "htx": Stream("htx", "base", "bankruptcy", _htx),
     "hyperliquid": Stream("hyperliquid", "base", "average_fill", _hyperliquid),
     "dydx": Stream("dydx", "base", "average_fill", _dydx),
+    "deribit": Stream("deribit", "amount", "average_fill", _deribit),
 }

@@ -97,11 +97,15 @@ class Record:
 
 @dataclass(frozen=True)
 class WireBook:
-    """A book as an answer gives it: the lists of levels (price first, quantity second) and the venue's clock."""
+    """A book as an answer gives it: the lists of levels (price first, quantity second) and the venue's clock.
+
+    `symbol` is the contract that the answer names, None where it names none.
+    """
 
     bids: Any
     asks: Any
     ms: Any
+    symbol: Any = None
 
 
 def records_of(value: Any, *path: str) -> list[Any]:

@@ -83,6 +83,10 @@ class VenueClient(ABC):
     limits: ClassVar[Mapping[str, int]]
     # How long the venue shows a dataset; one that is not here it never forgets.
     memory: ClassVar[Mapping[str, timedelta]] = {}
+    # What the catalogue is asked with, where ccxt's own options cannot narrow it.
+    catalogue_query: ClassVar[Mapping[str, Any]] = {}
+    # Datasets that have a history elsewhere, and of which this venue shows the present only.
+    only_now: ClassVar[frozenset[str]] = frozenset()
     # True where the venue counts quantities in contracts.
     counts_contracts: ClassVar[bool] = False
     # Entries of a book's level, as documented: price and quantity first.
@@ -149,7 +153,7 @@ class VenueClient(ABC):
 
         A caller with a longer range splits it here and records the days before as ``not_offered``.
         """
-        if dataset in AS_OF_NOW:
+        if dataset in AS_OF_NOW | self.only_now:
             return self._clock.now().date()
         memory = self.memory.get(dataset)
         if memory is None:
@@ -332,6 +336,37 @@ class VenueClient(ABC):
             "funding_rates", request, days, row, spacing_ms=spacing_ms, slack_ms=60_000, is_regular=False
         )
 
+    def _open_interest_now(
+        self,
+        path: str,
+        days: tuple[date, date | None],
+        rows: Callable[[], tuple[list[dict[str, Any]], tuple[str, ...]]],
+    ) -> Capture:
+        """Return open interest of a venue that keeps no history of it: as it is now, for days that include today.
+
+        Parameters
+        ----------
+        rows : callable
+            Asks the venue; the rows, at our clock when the answer was there, and the payloads.
+
+        Raises
+        ------
+        SourceOutage
+            ``not_offered`` where the first day is before today, also where today ended while the venue was asked.
+        """
+        day, last = days
+        start, end = self._bounds(day, last)
+        self._must_be_now("open_interest", day)
+        self._contracts()
+        shown, payloads = rows() if start < end else ([], ())
+        self._must_be_now("open_interest", last or day)
+        return self._capture("open_interest", shown, payloads, f"{self.method} {path}")
+
+    def _must_be_now(self, dataset: str, day: date) -> None:
+        first = self.first_offered_day(dataset)
+        if first is not None and day < first:
+            raise SourceOutage("not_offered", f"{self.venue} shows {dataset} as of now only: {day} is before {first}")
+
     def _candles(
         self,
         request: Request,
@@ -387,6 +422,9 @@ class VenueClient(ABC):
             answer = self._ask(endpoint, path, query(contract))
             payloads += answer.payloads
             shown = book(answer.value)
+            if shown.symbol not in (None, contract.symbol):
+                where = f"{self.venue} {path} {contract.symbol}"
+                raise SourceOutage("venue_error", f"{where}: the answer is a book of another symbol", "wrong_shape")
             bands: Sequence[Any] = ()
             mid = None
             try:
@@ -476,7 +514,7 @@ class VenueClient(ABC):
             url = rehosted(f"{self.origin}{self.catalogue_path}", self._base_url)
             # ccxt adds the currencies of a catalogue to those of the one before: a malformed one would spoil all later ones.
             exchange.currencies = self._currencies
-            answer = transport.call(lambda: exchange.load_markets(True), url=url)
+            answer = transport.call(lambda: exchange.load_markets(True, dict(self.catalogue_query)), url=url)
             if not answer.value:
                 raise SourceOutage(
                     "venue_error", f"{self.venue} lists no contract at all ({self.method} {self.catalogue_path})"

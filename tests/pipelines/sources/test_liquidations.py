@@ -23,6 +23,8 @@ TERMS = {
     "AVAX": ContractTerms("AVAX", "linear", 1.0),
     "币安人生/USDT:USDT": ContractTerms("币安人生", "linear", 1.0),
     "BTC-USD": ContractTerms("BTC", "linear", 1.0),
+    "BTC-PERPETUAL": ContractTerms("BTC", "inverse", 10.0),
+    "SOL_USDC-PERPETUAL": ContractTerms("SOL", "linear", 1.0),
 }
 
 
@@ -147,6 +149,30 @@ GOLDEN = [
         },
         ("dydx", "short", "buy", None, 0.0501, 0.0501 * 115732, 115732.0, "average_fill", 1753420269800),
     ),
+    # Deribit: the maker of a taker's buy sold, so a long was liquidated; the amount of an inverse contract is dollars.
+    (
+        "deribit",
+        {
+            "jsonrpc": "2.0",
+            "method": "subscription",
+            "params": {
+                "channel": "trades.BTC-PERPETUAL.raw",
+                "data": [
+                    {
+                        "trade_seq": 30289442, "trade_id": "48079269", "timestamp": 1590484512188, "tick_direction": 2,
+                        "price": 8950.0, "mark_price": 8948.9, "instrument_name": "BTC-PERPETUAL", "index_price": 8955.88,
+                        "direction": "buy", "amount": 100.0, "contracts": 10.0, "liquidation": "M",
+                    },
+                    {
+                        "trade_seq": 30289443, "trade_id": "48079270", "timestamp": 1590484512522, "tick_direction": 3,
+                        "price": 8950.0, "mark_price": 8948.9, "instrument_name": "BTC-PERPETUAL", "index_price": 8955.88,
+                        "direction": "sell", "amount": 10.0, "contracts": 1.0,
+                    },
+                ],
+            },
+        },
+        ("deribit", "long", "sell", None, 100 / 8950, 100.0, 8950.0, "average_fill", 1590484512188),
+    ),
 ]  # fmt: skip
 
 
@@ -201,6 +227,13 @@ def _message(stream: str, symbol: str, position: str, ms: int, quantity: str, pr
         record |= {"type": "LIQUIDATED" if ms % 2 else "DELEVERAGED", "createdAtHeight": "7"}
         others = [{**record, "type": "LIMIT"}, {**record, "type": "TWAP_SUBORDER"}]
         return {"channel": "v4_trades", "id": symbol, "contents": {"trades": [others[0], record, others[1]]}}
+    if stream == "deribit":
+        who = "M" if ms % 2 else "T"
+        direction = order if who == "T" else {"buy": "sell", "sell": "buy"}[order]
+        trade = {"instrument_name": symbol, "timestamp": ms, "direction": direction, "contracts": 7, "liquidation": who}
+        trade |= {"amount": float(quantity), "price": float(price)}
+        ordinary = {k: v for k, v in trade.items() if k != "liquidation"}
+        return {"params": {"channel": f"trades.{symbol}.100ms", "data": [ordinary, trade]}}
     assert stream == "htx"
     offset = "close" if ms % 2 else "both"
     record = {"contract_code": symbol, "direction": order, "offset": offset, "amount": float(quantity)}
@@ -220,6 +253,8 @@ ONE_IS = {
     ("htx", "BTC-USDT"): ("base", 1.0),
     ("hyperliquid", "AVAX"): ("base", 1.0),
     ("dydx", "BTC-USD"): ("base", 1.0),
+    ("deribit", "BTC-PERPETUAL"): ("quote", 1.0),
+    ("deribit", "SOL_USDC-PERPETUAL"): ("base", 1.0),
 }
 
 
@@ -300,6 +335,15 @@ def test_neither_a_usual_fill_nor_a_deleveraged_winner_is_a_liquidation() -> Non
     whose = {"liquidatedUser": VAULT, "markPx": "1", "method": "backstop"}
     assert parse("hyperliquid", fills(TRADER, **fill), TERMS) == []
     assert parse("hyperliquid", fills(TRADER, **fill, dir="Auto-Deleveraging", liquidation=whose), TERMS) == []
+
+
+@pytest.mark.fast
+def test_a_trade_of_two_liquidated_sides_is_a_long_and_a_short() -> None:
+    message = _message("deribit", "SOL_USDC-PERPETUAL", "long", 1_753_420_269_800, "2", "150")
+    message["params"]["data"][1]["liquidation"] = "MT"
+    rows = parse("deribit", message, TERMS)
+    assert [row.position_side for row in rows if isinstance(row, Liquidation)] == ["long", "short"]
+    assert [row.notional_usd for row in rows if isinstance(row, Liquidation)] == [300.0, 300.0]
 
 
 @pytest.mark.fast
