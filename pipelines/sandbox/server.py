@@ -30,6 +30,7 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
+from pipelines.sandbox.wire_bitmex import BitmexWire
 from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
@@ -185,6 +186,7 @@ def wires_of(world: World) -> list[Wire]:
         HyperliquidWire(world),
         DydxWire(world),
         DeribitWire(world),
+        BitmexWire(world),
     ]
 
 

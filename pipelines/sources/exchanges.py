@@ -21,6 +21,7 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "hyperliquid": ("hyperliquid", "Hyperliquid"),
     "dydx": ("dydx", "Dydx"),
     "deribit": ("deribit", "Deribit"),
+    "bitmex": ("bitmex", "Bitmex"),
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
@@ -62,6 +63,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
     ),
     "dydx": ("instruments", *_SERIES, "depth_bands", "liquidations"),
     "deribit": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),
+    "bitmex": ("instruments", *_SERIES, "depth_bands", "tickers", "insurance_funds"),
 }
 
 
