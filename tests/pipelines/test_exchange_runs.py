@@ -133,7 +133,11 @@ def test_the_runs_metadata_tells_failures_apart_and_the_other_venue_lands(
     assert told["bybit"]["status"].value == "landed"
     lake = binance._lake
     assert [(g.key.venue, g.status) for g in lake.outages()] == [("binance", code)]
-    assert [(g.key.venue, g.rows_count) for g in lake.current()] == [("bybit", 24)]
+    (landed,) = lake.current()
+    assert landed.key.venue == "bybit"
+    assert landed.path is not None
+    hours = pl.read_parquet(landed.path).group_by("venue_symbol", "price_kind").len()["len"]
+    assert hours.unique().to_list() == [24]
 
 
 CANARY = "c4n4ry"

@@ -29,7 +29,11 @@ def _landed(lake: Lake, venue: str, dataset: str) -> pl.DataFrame:
     found = [g for g in lake.current() if (g.key.venue, g.key.dataset) == (venue, dataset)]
     assert [g.key.day for g in found] == [d for v, s, d in storm._tasks() if (v, s) == (venue, dataset)]
     assert sum(g.quarantined_rows_count for g in found) == 0
-    return pl.concat([pl.read_parquet(g.path) for g in found if g.path]).sort(DAY_CLOCK[dataset] or "")
+    rows = pl.concat([pl.read_parquet(g.path) for g in found if g.path])
+    # The linear contract and what it traded at; a venue may show more.
+    rows = rows.filter(pl.col("venue_symbol").is_in(["SOLUSDT", "SOL-USDT-SWAP"]))
+    rows = rows.filter(price_kind="trade") if "price_kind" in rows.columns else rows
+    return rows.sort(DAY_CLOCK[dataset] or "")
 
 
 def _ms(column: pl.Series) -> np.ndarray:
