@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from pipelines.runs import RunOutcome
-    from pipelines.settings import Settings
 
 app = typer.Typer(
     name="lowtide",
@@ -128,7 +127,7 @@ def _execute(job: str, days: list[date], home: Path | None, *, show_report: bool
 
     settings = Settings()
     root = home.resolve() if home else settings.home
-    folder = open_home(root, kind_of(root) or ("demo" if _is_sandbox(settings) else "real"), create=True)
+    folder = open_home(root, kind_of(root) or _kind_by(settings.exchange_base_url), create=True)
     with folder.lock():
         instance = open_instance(folder)
         buried = bury_dead_runs(instance)
@@ -156,13 +155,13 @@ def _execute(job: str, days: list[date], home: Path | None, *, show_report: bool
             OUT.print(plain(line))
 
 
-def _is_sandbox(settings: Settings) -> bool:
+def _kind_by(base_url: str | None) -> Literal["real", "demo"]:
+    """Return which kind of home the records of a base URL belong to."""
     from urllib.parse import urlsplit
 
     from pipelines.resources import LOOPBACK
 
-    url = settings.exchange_base_url
-    return url is not None and urlsplit(url).hostname in LOOPBACK
+    return "demo" if base_url is not None and urlsplit(base_url).hostname in LOOPBACK else "real"
 
 
 def _raise_for(outcome: RunOutcome) -> None:
@@ -209,6 +208,44 @@ def import_(
         OUT.print(plain(line))
     if summary.quarantined_rows:
         raise typer.Exit(QUARANTINED)
+
+
+@app.command()
+def collect(
+    venue: Annotated[list[str] | None, typer.Option("--venue", help="A venue; may be repeated. Else all.")] = None,
+    show_acknowledged: Annotated[
+        bool, typer.Option("--show-acknowledged", help="Print the number of the last durable record at every commit.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Record the venues' public liquidation streams until stopped (docs/collector.md)."""
+    from pipelines.collector.service import collect as record
+    from pipelines.console import OUT, plain
+    from pipelines.home import kind_of, open_home
+    from pipelines.resources import clock_of, is_synthetic_origin, lake_of
+    from pipelines.settings import Settings
+
+    settings = Settings()
+    if venue:
+        settings = Settings(collect_venues=tuple(venue))
+    root = home.resolve() if home else settings.home
+    folder = open_home(root, kind_of(root) or _kind_by(settings.collect_base_url), create=True)
+    is_synthetic_origin(folder, settings.collect_base_url, "streams")
+    clock = clock_of(settings)
+    OUT.print(f"recording into {plain(str(folder.root / 'collector'))}; Ctrl-C or SIGTERM ends it")
+    messages_count = record(
+        folder.root,
+        lake_of(folder, clock),
+        clock,
+        venues=settings.collect_venues,
+        assets=settings.assets,
+        base_url=settings.collect_base_url,
+        tell=lambda stream, sentence: OUT.print(f"{clock.now():%Y-%m-%d %H:%M:%S} [bold]{stream}[/] {plain(sentence)}"),
+        acknowledged=(lambda number: OUT.print(f"acknowledged {number}"))
+        if show_acknowledged
+        else lambda _number: None,
+    )
+    OUT.print(f"stopped; {messages_count:,} messages recorded, the segment is sealed")
 
 
 @app.command()

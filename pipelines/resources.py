@@ -116,6 +116,23 @@ def as_of_warehouse(home: Home, settings: Settings, lake: Lake, as_of: datetime)
     )
 
 
+def is_synthetic_origin(home: Home, base_url: str | None, what: str) -> bool:
+    """Return whether records of a base URL (None: the venues' own) are synthetic.
+
+    Raises
+    ------
+    HomeError
+        Where they would be and the home is real, or the reverse.
+    """
+    is_synthetic = base_url is not None and urlsplit(base_url).hostname in LOOPBACK
+    if is_synthetic != (home.kind == "demo"):
+        raise HomeError(
+            f"{home.root} is a {home.kind} home and the {what} would be "
+            f"{'the sandbox' if is_synthetic else 'the real ones'}: synthetic and real records never share a folder"
+        )
+    return is_synthetic
+
+
 def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> dict[str, ExchangeSource]:
     """Return the venues' clients that are enabled.
 
@@ -132,13 +149,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     from pipelines.sources.gate import Gate  # noqa: PLC0415
     from pipelines.sources.journal import Journal  # noqa: PLC0415
 
-    host = urlsplit(settings.exchange_base_url).hostname if settings.exchange_base_url else None
-    is_synthetic = host in LOOPBACK
-    if is_synthetic != (home.kind == "demo"):
-        raise HomeError(
-            f"{home.root} is a {home.kind} home and the exchanges would be "
-            f"{'the sandbox' if is_synthetic else 'the real ones'}: synthetic and real records never share a folder"
-        )
+    is_synthetic = is_synthetic_origin(home, settings.exchange_base_url, "exchanges")
     assets = settings.assets or tuple(one.asset for one in followed(universe, lake.current()))
     # A ban or a wait that one process was told of holds for every process of this machine's address.
     gate = Gate(home.root / "gate")

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.collector.streams import COLLECTED_VENUES
 from pipelines.sources.exchanges import EXCHANGES
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,12 @@ class Settings(BaseSettings):
     exchange_base_url: str | None = Field(
         default=None, description="Another base URL for all exchanges; a loopback address means the sandbox."
     )
+    collect_venues: tuple[str, ...] = Field(
+        default=COLLECTED_VENUES, description="Venues whose liquidation streams `collect` records."
+    )
+    collect_base_url: str | None = Field(
+        default=None, description="Another base URL for all streams; a loopback address means the sandbox."
+    )
     clock: datetime | None = Field(
         default=None, description="A fixed clock (UTC) instead of the machine's: for tests and demonstrations."
     )
@@ -54,6 +61,14 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if value is None else tuple(a.upper() for a in value)
+
+    @field_validator("collect_venues")
+    @classmethod
+    def _streamed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [v for v in value if v not in COLLECTED_VENUES]
+        if unknown:
+            raise ValueError(f"no stream of {', '.join(unknown)}: there are {', '.join(COLLECTED_VENUES)}")
+        return value
 
     @field_validator("venues")
     @classmethod

@@ -1,0 +1,1 @@
+"""The recorder of public liquidation streams: raw messages first, rows later."""
