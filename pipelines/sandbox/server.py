@@ -23,10 +23,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from pipelines.sandbox import wire as wires
 from pipelines.sandbox.faults import Fault, Faults
+from pipelines.sandbox.streams import Streams, stream_routes
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
@@ -61,7 +62,8 @@ class Seen:
 class Sandbox:
     """A running sandbox.
 
-    `now` may be moved: nothing after it is served. `requests` is every request so far, in order.
+    `now` may be moved: nothing after it is served. `requests` is every request so far, in order; `streams` is what websockets
+    play, read at every connection.
     """
 
     base_url: str
@@ -70,6 +72,7 @@ class Sandbox:
     faults: Faults
     requests: list[Seen] = field(default_factory=list)
     used_weights: dict[str, int] = field(default_factory=dict)
+    streams: Streams = field(default_factory=Streams)
     _matched: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -165,12 +168,13 @@ def build_app(sandbox: Sandbox) -> Starlette:
 
         return handle
 
+    routes: list[BaseRoute] = [
+        Route(route.path, endpoint(wire, route), methods=[route.method])
+        for wire in wires_of(sandbox.world)
+        for route in wire.routes()
+    ]
     return Starlette(
-        routes=[
-            Route(route.path, endpoint(wire, route), methods=[route.method])
-            for wire in wires_of(sandbox.world)
-            for route in wire.routes()
-        ],
+        routes=[*routes, *stream_routes(lambda: sandbox.streams)],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])],
     )
 
