@@ -164,6 +164,32 @@ class ExchangeSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What was recorded of a venue's streams on one UTC day of the venue's clock, before validation.
+
+    `refused` has the shape ``quality.tables.REJECTED_COLUMNS``: messages that could not be read. `is_sealed` is False while the day may
+    still grow. `not_followed_count` is how many liquidations were of contracts that the lake does not list.
+    """
+
+    liquidations: Capture
+    gaps: Capture
+    refused: pl.DataFrame
+    is_sealed: bool
+    not_followed_count: int
+
+
+class StreamRecordings(Protocol):
+    """Liquidation streams as the collector recorded them."""
+
+    source: str
+    is_synthetic: bool
+
+    def of_day(self, venue: str, day: date) -> Recording | None:
+        """Return what was recorded of a venue on a UTC day, None where nothing was."""
+        ...
+
+
 class Warehouse(Protocol):
     """The DuckDB file as assets see it: opened for a moment, closed again, one writer at a time.
 

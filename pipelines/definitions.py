@@ -11,15 +11,17 @@ from typing import Any
 from dagster import AssetKey, Definitions, in_process_executor
 
 from assets.cascade.definitions import build_cascade_assets
-from assets.lake.definitions import build_exchange_assets, build_import_specs, build_raw_tables
+from assets.lake.definitions import build_collected_assets, build_exchange_assets, build_import_specs, build_raw_tables
 from assets.report.definitions import build_report_assets
 from assets.warehouse.definitions import build_dbt_assets
+from pipelines.collector.streams import COLLECTED_VENUES
 from pipelines.dbt_manifest import ensure_manifest
 from pipelines.home import kind_of, open_home
 from pipelines.jobs import JOBS
 from pipelines.resources import build_resources
 from pipelines.runs import watch_logger
 from pipelines.schedules import SCHEDULES
+from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
 from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.files import shipped_mappings
@@ -41,11 +43,14 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         kind = kind_of(settings.home) or "real"
         resources = build_resources(open_home(settings.home, kind, create=True), settings)
     landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
+    collected = [build_collected_assets(venue) for venue in COLLECTED_VENUES]
     imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
     lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]
+    lake_keys += [key for asset in collected for key in asset.keys]
     return Definitions(
         assets=[
             *landed,
+            *collected,
             *imported,
             build_raw_tables(lake_keys),
             *build_dbt_assets(ensure_manifest()),
@@ -58,6 +63,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         ],
         jobs=list(JOBS.values()),
         schedules=SCHEDULES,
+        sensors=SENSORS,
         resources=dict(resources),
         loggers={"lowtide": watch_logger},
         # A step process costs seconds to start; the whole day takes less. Wide ingestion may choose another executor.

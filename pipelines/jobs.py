@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
+from pipelines.collector.streams import COLLECTED_VENUES
+
+_COLLECTED = ("liquidations", "stream_gaps")
 _LAKE = AssetSelection.groups("lake") & AssetSelection.all().materializable()
 _FROM_RAW = AssetSelection.all().materializable() - AssetSelection.groups("lake")
 
@@ -14,6 +17,13 @@ JOBS = {
             "collect_raw",
             selection=_LAKE,
             description="Fetch a range of days from the exchanges into the raw lake; touches no warehouse.",
+        ),
+        define_asset_job(
+            "land_recordings",
+            selection=AssetSelection.assets(
+                *(["lake", f"{v}_collected_{d}"] for v in COLLECTED_VENUES for d in _COLLECTED)
+            ),
+            description="Land what the collector recorded; fetches nothing, touches no warehouse.",
         ),
         define_asset_job(
             "build_day",

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from assets.ports import Clock, ExchangeSource
+from assets.ports import Clock, ExchangeSource, StreamRecordings
 from pipelines.clock import FixedClock, SystemClock
 from pipelines.dbt_manifest import ensure_manifest
 from pipelines.home import Home, HomeError
@@ -172,6 +172,14 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     }
 
 
+def recordings_of(home: Home, lake: Lake) -> StreamRecordings:
+    """Return what the collector recorded in a home; a demo home holds streams of the sandbox alone."""
+    from pipelines.collector.landing import Recordings  # noqa: PLC0415 - not for `lowtide sql`
+    from pipelines.collector.service import folder_of  # noqa: PLC0415
+
+    return Recordings(folder_of(home.root), lake, is_synthetic=home.kind == "demo")
+
+
 def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     """Return dbt, aimed at one warehouse file.
 
@@ -202,5 +210,6 @@ def build_resources(
         "lake": lake,
         "warehouse": warehouse,
         "exchanges": exchanges if exchanges is not None else exchanges_of(home, settings, lake, clock),
+        "recordings": recordings_of(home, lake),
         "dbt": dbt_of(warehouse),
     }

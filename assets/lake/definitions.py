@@ -1,4 +1,4 @@
-"""Assets of the lake: one per venue and dataset from a factory, one per dataset of an import, and the raw schema.
+"""Assets of the lake: one per venue and dataset from a factory, recorded streams, imports, and the raw schema.
 
 Belongs here: Dagster assets and their catalogue texts. Does not: fetching (``pipelines/sources``), the disk
 (``pipelines/lake``), validation (``quality``), splitting (``transform.py``).
@@ -22,9 +22,9 @@ from dagster import (
     multi_asset,
 )
 
-from assets.lake.transform import batches_of
+from assets.lake.transform import batches_of, batches_of_recording
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
-from assets.ports import Clock, ExchangeSource, RawKey, RawLake, SourceOutage, Warehouse
+from assets.ports import Clock, ExchangeSource, RawKey, RawLake, SourceOutage, StreamRecordings, Warehouse
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 
 OWNERS = ["team:data"]
@@ -117,6 +117,64 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
                 "payloads": len(capture.payloads),
             }
         )
+
+    return landed
+
+
+def build_collected_assets(venue: str) -> AssetsDefinition:
+    """Return the assets of a venue's recorded streams: its liquidations, and the gaps in which it was not listened to."""
+    texts = {
+        "liquidations": "Recorded from the public streams of {venue} by `lowtide collect`; lands from sealed segments.",
+        "stream_gaps": "Of the streams of {venue} that `lowtide collect` records.",
+    }
+    specs = [
+        AssetSpec(
+            key=AssetKey(["lake", f"{venue}_collected_{dataset}"]),
+            description=f"{RAW_TABLES[dataset].description} {text.format(venue=venue)}",
+            group_name="lake",
+            kinds={"python", "parquet"},
+            owners=OWNERS,
+            tags={"venue": venue},
+        )
+        for dataset, text in texts.items()
+    ]
+
+    @multi_asset(name=f"{venue}_collected", specs=specs, partitions_def=DAILY, backfill_policy=ONE_RUN)
+    def landed(
+        context: AssetExecutionContext,
+        lake: ResourceParam[RawLake],
+        recordings: ResourceParam[StreamRecordings],
+        clock: ResourceParam[Clock],
+    ) -> Iterable[MaterializeResult]:
+        found = {day: recordings.of_day(venue, day) for day in days_of(context)}
+        batches = [
+            batch
+            for day, recording in found.items()
+            if recording is not None
+            for batch in batches_of_recording(
+                recording,
+                venue=venue,
+                source=recordings.source,
+                day=day,
+                now=clock.now(),
+                is_synthetic=recordings.is_synthetic,
+            )
+        ]
+        generations = lake.commit(batches)
+        kept = [recording for recording in found.values() if recording is not None]
+        for dataset, spec in zip(texts, specs, strict=True):
+            own = [g for g in generations if g.key.dataset == dataset]
+            yield MaterializeResult(
+                asset_key=spec.key,
+                metadata={
+                    "status": "landed" if kept else "nothing recorded",
+                    "dagster/row_count": sum(g.rows_count for g in own),
+                    "quarantined": sum(g.quarantined_rows_count for g in own),
+                    "days_not_sealed": sum(not recording.is_sealed for recording in kept),
+                    "not_followed": sum(recording.not_followed_count for recording in kept),
+                    "sha256": MetadataValue.json([g.sha256 for g in own]),
+                },
+            )
 
     return landed
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 import polars as pl
 
-from assets.ports import Capture, RawBatch, RawKey
+from assets.ports import Capture, RawBatch, RawKey, Recording
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.tables import Table
 
@@ -70,6 +71,19 @@ def batches_of(
             )
         )
     return batches
+
+
+def batches_of_recording(
+    recording: Recording, *, venue: str, source: str, day: date, now: datetime, is_synthetic: bool
+) -> list[RawBatch]:
+    """Validate a recorded day: a batch of liquidations, with the messages that could not be read among its refused rows, and one of gaps."""
+    batches = []
+    for dataset, capture in (("liquidations", recording.liquidations), ("stream_gaps", recording.gaps)):
+        batches += batches_of(
+            capture, dataset=dataset, venue=venue, source=source, days=[day], now=now, is_synthetic=is_synthetic
+        )
+    refused = pl.concat([batches[0].rejected, recording.refused]).sort("row_count")
+    return [replace(batches[0], rejected=refused), *batches[1:]]
 
 
 def _strays(rows: pl.DataFrame, table: Table, clock: str | None) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from assets.ports import Clock, RawLake
@@ -69,7 +70,10 @@ def collect(
         feeds = feeds_of(venues, lake, assets)
         if not feeds:
             raise CollectorError(f"no stream of {', '.join(venues) or 'no venue'}: name venues with --venue")
-        past = recover(folder_of(home))
+        left = recover(folder_of(home))
+        # A stream that is not recorded any more keeps no day open.
+        chosen = {feed.stream for feed, _ in feeds}
+        past = replace(left, alive_ns={name: ns for name, ns in left.alive_ns.items() if name in chosen})
         journal = Journal(folder_of(home), clock, past)
         recorder = Recorder(
             feeds,

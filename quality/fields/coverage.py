@@ -3,7 +3,7 @@
 WORDS: dict[str, str] = {
     "coverage_date_utc": "UTC day that is covered or not.",
     "coverage_status": "complete, partial, missing or unexpected (records where none were due).",
-    "coverage_reason": "Why rows are missing: not_collected, before_listing, outage codes, quarantined, venue_gap; empty text where complete.",
+    "coverage_reason": "Why rows are missing: not_collected, before_listing, outage codes, stream_gap, quarantined, venue_gap; empty text where complete.",
     "expected_rows_count": "Rows due on the day.",
     "observed_rows_count": "Rows present on the day after ranking of sources.",
     "missing_rows_count": "expected minus observed, not below 0.",

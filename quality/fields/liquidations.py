@@ -11,5 +11,10 @@ WORDS: dict[str, str] = {
     "largest_notional_usd": "Notional of the row's largest liquidation.",
     "liquidations_count": "Liquidations in the row.",
     "liquidation_rank": "Place among the instrument's liquidations of the same instant, by side, price and notional.",
+    "stream": "Stream that was recorded, for example bybit_linear.",
+    "gap_start_utc": "Last sign of life of the stream before the gap, or the start of the day.",
+    "gap_end_utc": "When the subscription stood again, or the end of the day.",
+    "gap_reason": "first_start, collector_stopped, collector_killed, silence, disconnected, unreachable, unanswered, refused, not_recorded (before the first start), segment_damaged or not_sealed (the day is not over for the stream).",
+    "gap_s": "Seconds of the day in which the worst recorded stream of the venue was not listened to; missing where none is recorded.",
     "completeness_class": "full (the source shows every liquidation), sampled (it leaves some out: sums are lower bounds) or unknown.",
 }

@@ -188,8 +188,8 @@ _MARTS = (
         "What is there and what is missing, with the reason. One row per dataset, venue and UTC day.",
         "dataset venue coverage_date_utc",
         "dataset venue coverage_date_utc coverage_status coverage_reason expected_rows_count observed_rows_count missing_rows_count "
-        "quarantined_rows_count coverage_frac sources is_synthetic",
-        "coverage_frac",
+        "quarantined_rows_count coverage_frac gap_s sources is_synthetic",
+        "coverage_frac gap_s",
     ),
     _mart(
         "fct_quarantined_rows_daily",

@@ -252,6 +252,21 @@ DEPTH_BANDS = Table(
     schema_version=2,
 )
 
+# Why a stream was not recorded. The first eight are the recorder's, the others those of whoever reads its segments.
+GAP_REASONS = (
+    "first_start",
+    "collector_stopped",
+    "collector_killed",
+    "silence",
+    "disconnected",
+    "unreachable",
+    "unanswered",
+    "refused",
+    "not_recorded",
+    "segment_damaged",
+    "not_sealed",
+)
+
 LIQUIDATIONS = Table(
     "raw",
     "liquidations",
@@ -297,6 +312,34 @@ LIQUIDATIONS = Table(
             "notional_usd",
             (_c("quantity_base") * _c("order_price_quote") - _c("notional_usd")).abs() > 1e-6 * _c("notional_usd"),
             "notional_is_quantity_times_price",
+        ),
+    ),
+)
+
+STREAM_GAPS = Table(
+    "raw",
+    "stream_gaps",
+    "Stretches of a day in which a stream was not recorded, or not yet; cut at midnight, apart from each other. One row per "
+    "venue, stream and start.",
+    grain=("venue", "stream", "gap_start_utc"),
+    fields=fields("venue", "stream", "gap_start_utc", "gap_end_utc", "gap_reason", "payload_sha256"),
+    rules=(
+        _VENUE_NAMES,
+        Rule(
+            "bad_stream",
+            "stream",
+            ~_c("stream").str.contains(r"^[a-z][a-z0-9_]{0,31}$"),
+            "stream_is_a_plain_lower_case_name",
+        ),
+        Rule("unknown_gap_reason", "gap_reason", ~_c("gap_reason").is_in(GAP_REASONS), "gap_reason_is_known"),
+        Rule(
+            "gap_not_after_start", "gap_end_utc", _c("gap_end_utc") <= _c("gap_start_utc"), "gap_ends_after_its_start"
+        ),
+        Rule(
+            "gap_over_midnight",
+            "gap_end_utc",
+            _c("gap_end_utc") > _c("gap_start_utc").dt.truncate("1d") + pl.lit(timedelta(days=1)),
+            "gap_is_within_a_day",
         ),
     ),
 )
@@ -559,6 +602,7 @@ RAW_TABLES: dict[str, Table] = {
         OPEN_INTEREST,
         DEPTH_BANDS,
         LIQUIDATIONS,
+        STREAM_GAPS,
         LEVERAGE_TIERS,
         LONG_SHORT_RATIOS,
         INSURANCE_FUNDS,
@@ -577,6 +621,7 @@ DAY_CLOCK: dict[str, str | None] = {
     "open_interest": "occurred_at_utc",
     "depth_bands": "occurred_at_utc",
     "liquidations": "occurred_at_utc",
+    "stream_gaps": "gap_start_utc",
     "leverage_tiers": "observed_at_utc",
     "long_short_ratios": "occurred_at_utc",
     "insurance_funds": None,

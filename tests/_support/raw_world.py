@@ -131,6 +131,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "open_interest": _open_interest(rng, hours, paths, captured),
         "depth_bands": _depth(rng, hours, paths, captured),
         "liquidations": _liquidations(rng, hours, paths, captured),
+        "stream_gaps": _stream_gaps(captured),
         "instruments": _instruments(captured),
         "leverage_tiers": _tiers(first_day),
         "long_short_ratios": _ratios(hours, captured),
@@ -343,6 +344,28 @@ def _liquidations(
                     if venue == "binance" and hour.hour < 12:
                         rows.append({**row, "occurred_at_utc": at.replace(microsecond=0), "source": "multivenue"})
     return _frame("liquidations", rows)
+
+
+def _stream_gaps(captured: dict[date, datetime]) -> pl.DataFrame:
+    """Return two gaps of Bybit's linear stream, one of its inverse stream, on the 13th day of the world."""
+    day = datetime.combine(sorted(captured)[12], time())
+    gaps = [
+        ("bybit_linear", day, day + timedelta(seconds=90), "collector_killed"),
+        ("bybit_linear", day + timedelta(hours=9), day + timedelta(hours=9, milliseconds=6_250), "silence"),
+        ("bybit_inverse", day, day + timedelta(seconds=90), "collector_killed"),
+    ]
+    rows = [
+        {
+            "venue": "bybit",
+            "stream": stream,
+            "gap_start_utc": start,
+            "gap_end_utc": end,
+            "gap_reason": reason,
+            **_stamp("collector", start, captured),
+        }
+        for stream, start, end, reason in gaps
+    ]
+    return _frame("stream_gaps", rows)
 
 
 def _instruments(captured: dict[date, datetime]) -> pl.DataFrame:

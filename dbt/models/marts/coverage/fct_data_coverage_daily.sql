@@ -39,7 +39,8 @@ accounts as (
         coalesce(observed.sources, '') as sources,
         coalesce(observed.is_synthetic, expected.is_synthetic) as is_synthetic,
         outages.reason as outage_reason,
-        expected.default_reason
+        expected.default_reason,
+        gaps.gap_s
     from expected
     left join {{ ref('int_rows_observed') }} as observed
         on
@@ -56,6 +57,11 @@ accounts as (
             expected.dataset = refused.dataset
             and expected.venue = refused.venue
             and expected.coverage_date_utc = refused.coverage_date_utc
+    left join {{ ref('int_stream_gaps_summed') }} as gaps
+        on
+            expected.dataset = 'liquidations'
+            and expected.venue = gaps.venue
+            and expected.coverage_date_utc = gaps.coverage_date_utc
 ),
 
 judged as (
@@ -64,6 +70,8 @@ judged as (
         case
             when observed_rows_count > 0 and expected_rows_count = 0 then 'unexpected'
             when observed_rows_count > 0 and observed_rows_count < expected_rows_count then 'partial'
+            -- Nobody knows what a stream told while it was not listened to.
+            when gap_s > 0 then 'partial'
             when observed_rows_count > 0 then 'complete'
             -- A reason without a row due: the venue had not listed yet, or never gave anything to count by.
             when default_reason != '' then 'missing'
@@ -80,6 +88,7 @@ select
     case
         when coverage_status in ('complete', 'unexpected') then ''
         when outage_reason is not null then outage_reason
+        when gap_s > 0 then 'stream_gap'
         when quarantined_rows_count > 0 then 'quarantined'
         else default_reason
     end as coverage_reason,
@@ -91,6 +100,7 @@ select
     case
         when expected_rows_count > 0 then least(observed_rows_count / expected_rows_count, 1.0)
     end as coverage_frac,
+    gap_s,
     sources,
     is_synthetic
 from judged
