@@ -189,6 +189,10 @@ class StreamRecordings(Protocol):
         """Return what was recorded of a venue on a UTC day, None where nothing was."""
         ...
 
+    def sealed_since(self, name: str, most: int) -> Sequence[tuple[str, set[date]]]:
+        """Return the segments sealed after the one of a name (empty: from the first), at most so many, with the days they touch."""
+        ...
+
 
 class Warehouse(Protocol):
     """The DuckDB file as assets see it: opened for a moment, closed again, one writer at a time.

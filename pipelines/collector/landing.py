@@ -69,7 +69,7 @@ class Recordings:
     source = "collector"
 
     def __init__(self, folder: Path, lake: Lake, *, is_synthetic: bool) -> None:
-        self.folder, self._lake, self.is_synthetic = folder, lake, is_synthetic
+        self._folder, self._lake, self.is_synthetic = folder, lake, is_synthetic
 
     def of_day(self, venue: str, day: date) -> Recording | None:
         """Return what was recorded of a venue on a UTC day, None where no stream of it was recorded at any time of the day."""
@@ -81,9 +81,14 @@ class Recordings:
                 self._lake.save_payload(body, f"segment {path.name}")
         return reading.recording()
 
+    def sealed_since(self, name: str, most: int) -> list[tuple[str, set[date]]]:
+        """Return the segments sealed after the one of a name (empty: from the first), at most so many, with the days they touch."""
+        new = [path for path in sealed_segments(self._folder) if path.name > name]
+        return [(path.name, days_touched(path)) for path in new[:most]]
+
     def _around(self, day: date) -> list[Path]:
         start = datetime.combine(day, time())
-        return [p for p in sealed_segments(self.folder) if start - EARLY <= begun_at(p) < start + DAY + LATE]
+        return [p for p in sealed_segments(self._folder) if start - EARLY <= begun_at(p) < start + DAY + LATE]
 
 
 class _Reading:
@@ -251,6 +256,8 @@ def days_touched(path: Path) -> set[date]:
     days: set[date] = set()
     for record in read_records(path):
         at = instant_of(record.at_ns)
+        if record.kind in ("opened", "closed"):
+            continue
         days.add(at.date())
         if at - datetime.combine(at.date(), time()) < LATE:
             days.add(at.date() - DAY)
