@@ -302,8 +302,10 @@ class Recorder:
 
     async def _commit(self) -> None:
         while True:
+            # Not `wait_for`: in Python 3.11 it swallows the wish to end where the event comes in the same moment.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_full.wait(), self._timing.sync_s)
+                async with asyncio.timeout(self._timing.sync_s):
+                    await self._is_full.wait()
             self._is_full.clear()
             if self._journal.unacknowledged:
                 # In a thread: a slow disk must not keep a socket from being read.

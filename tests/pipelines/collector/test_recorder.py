@@ -14,7 +14,7 @@ import pytest
 from hand_time import HandClock, run_by_hand
 from websockets.exceptions import ConnectionClosedError
 
-from pipelines.collector.recorder import Recorder
+from pipelines.collector.recorder import Recorder, Timing
 from pipelines.collector.segments import Journal, Record, instant_of, ns_of, read_records, recover, sealed_segments
 from pipelines.collector.streams import FEEDS
 
@@ -315,3 +315,21 @@ def test_a_commit_is_told_with_the_number_it_made_durable(tmp_path: Path) -> Non
     run_by_hand(play)
     assert told == sorted(told)
     assert told[-1] == _all(tmp_path)[-1].number
+
+
+def test_a_wish_to_stop_in_the_middle_of_a_commit_is_heard(tmp_path: Path) -> None:
+    async def play() -> None:
+        clock, venue, stop = HandClock(NOON), Venue(), asyncio.Event()
+        journal = Journal(tmp_path, clock, recover(tmp_path))
+        timing = Timing(sync_records_count=1)
+        recorder = Recorder([(FEEDS["okx"], [])], journal, clock, was_closed=True, connect=venue.connect, timing=timing)
+        running = asyncio.ensure_future(recorder.run(stop))
+        await asyncio.sleep(1)
+        for _ in range(20):
+            venue.last("okx").say("{}")
+            await asyncio.sleep(0)
+        stop.set()
+        async with asyncio.timeout(60):
+            await running
+
+    run_by_hand(play)
