@@ -222,7 +222,7 @@ def collect(
     from pipelines.collector.service import collect as record
     from pipelines.console import OUT, plain
     from pipelines.home import kind_of, open_home
-    from pipelines.resources import clock_of, is_synthetic_origin, lake_of
+    from pipelines.resources import assets_of, clock_of, is_synthetic_origin, lake_of
     from pipelines.settings import Settings
 
     settings = Settings()
@@ -232,13 +232,14 @@ def collect(
     folder = open_home(root, kind_of(root) or _kind_by(settings.collect_base_url), create=True)
     is_synthetic_origin(folder, settings.collect_base_url, "streams")
     clock = clock_of(settings)
+    lake = lake_of(folder, clock)
     OUT.print(f"recording into {plain(str(folder.root / 'collector'))}; Ctrl-C or SIGTERM ends it")
     messages_count = record(
         folder.root,
-        lake_of(folder, clock),
+        lake,
         clock,
         venues=settings.collect_venues,
-        assets=settings.assets,
+        assets=assets_of(folder, settings, lake),
         base_url=settings.collect_base_url,
         tell=lambda stream, sentence: OUT.print(f"{clock.now():%Y-%m-%d %H:%M:%S} [bold]{stream}[/] {plain(sentence)}"),
         acknowledged=(lambda number: OUT.print(f"acknowledged {number}"))

@@ -133,6 +133,11 @@ def is_synthetic_origin(home: Home, base_url: str | None, what: str) -> bool:
     return is_synthetic
 
 
+def assets_of(home: Home, settings: Settings, lake: Lake) -> tuple[str, ...]:
+    """Return the assets that are followed: those of the settings, else those of the home's universe."""
+    return settings.assets or tuple(one.asset for one in followed(load_universe(home.root), lake.current()))
+
+
 def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> dict[str, ExchangeSource]:
     """Return the venues' clients that are enabled.
 
@@ -150,7 +155,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     from pipelines.sources.journal import Journal  # noqa: PLC0415
 
     is_synthetic = is_synthetic_origin(home, settings.exchange_base_url, "exchanges")
-    assets = settings.assets or tuple(one.asset for one in followed(universe, lake.current()))
+    assets = assets_of(home, settings, lake)
     # A ban or a wait that one process was told of holds for every process of this machine's address.
     gate = Gate(home.root / "gate")
     followed_addresses = settings.hyperliquid_addresses

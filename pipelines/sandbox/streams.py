@@ -31,7 +31,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from pipelines.sandbox.profiles import PROFILES, stream
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import to_ms
-from pipelines.sandbox.wire_okx import CONTRACT_SIZES
+from pipelines.sandbox.wire_okx_contracts import CONTRACT_SIZES
 from pipelines.sandbox.world import World
 
 # Between two looks at which orders are due.

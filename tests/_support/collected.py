@@ -19,8 +19,7 @@ from assets.ports import RawBatch, RawKey
 from pipelines.clock import FixedClock
 from pipelines.collector.segments import Journal, Kind, Past
 from pipelines.lake.store import Lake
-from pipelines.sandbox.streams import SERVED
-from pipelines.sandbox.venue_market import ForcedOrder
+from pipelines.sandbox.streams import SERVED, ForcedOrder
 from quality.schemas.raw import INSTRUMENTS
 from quality.tables import REJECTED_COLUMNS
 
@@ -49,8 +48,7 @@ def listing_lake(root: Path, now: datetime, assets: Sequence[str] = ("BTC", "ETH
                 "asset": asset,
                 "quote_asset": "USDT",
                 "settle_asset": "USDT",
-                "contract_kind": "inverse" if "USD_" in pattern or pattern.endswith("USD") else "linear",
-                "contract_size_base": CONTRACT_BASE[asset] if venue == "okx" else 1.0,
+                **_size(venue, asset, pattern),
                 "price_tick_quote": 0.1,
                 "quantity_step_base": 0.001,
                 "listed_at_utc": datetime(2020, 1, 1),
@@ -65,6 +63,13 @@ def listing_lake(root: Path, now: datetime, assets: Sequence[str] = ("BTC", "ETH
         key = RawKey("instruments", venue, "ccxt", now.date())
         lake.commit([RawBatch(key, frame, nothing, is_synthetic=True)])
     return lake
+
+
+def _size(venue: str, asset: str, pattern: str) -> dict[str, Any]:
+    if "USD_" in pattern or pattern.endswith("USD"):
+        usd = 1.0 if venue == "bybit" else 100.0 if asset == "BTC" else 10.0
+        return {"contract_kind": "inverse", "contract_size_base": None, "contract_size_usd": usd}
+    return {"contract_kind": "linear", "contract_size_base": CONTRACT_BASE[asset] if venue == "okx" else 1.0}
 
 
 def order(

@@ -14,8 +14,7 @@ from assets.ports import RawBatch, Recording
 from pipelines.collector.landing import Recordings, days_touched
 from pipelines.collector.segments import recover, sealed_segments
 from pipelines.lake.store import Lake
-from pipelines.sandbox.streams import SERVED, streams_of_world
-from pipelines.sandbox.venue_market import ForcedOrder
+from pipelines.sandbox.streams import SERVED, ForcedOrder, streams_of_world
 from pipelines.sandbox.world import World
 
 DAY = date(2026, 3, 10)
