@@ -128,9 +128,11 @@ class BinanceSeries(ABC):
         """
         asset, asked = self._statistic_of(query, self.open_interest_keys)
         series = self._keep("open_interest", asset, lambda: self.market.open_interest(asset))
-        figures = zip(series.open_interest_base.tolist(), series.open_interest_usd.tolist(), strict=True)
-        rows = [{**asked, **self._held(asset, base, usd), "timestamp": 0} for base, usd in figures]
-        return self._page_of_statistics(query, now, series.at_ms, rows)
+
+        def row(i: int) -> dict[str, str]:
+            return self._held(asset, float(series.open_interest_base[i]), float(series.open_interest_usd[i]))
+
+        return self._page_of_statistics(query, now, series.at_ms, asked, row)
 
     def _ratio(self, name: str) -> Answer:
         """`GET /futures/data/...Ratio`, one path per kind; memory and pages as of open interest.
@@ -145,18 +147,17 @@ class BinanceSeries(ABC):
         def answer(query: Mapping[str, str], now: datetime) -> list[dict[str, Any]]:
             asset, asked = self._statistic_of(query, self.ratios_keys)
             series = self._keep("ratios", asset, lambda: self.market.long_short_ratios(asset))
-            counted = self._split_of(name)
-            rows = [
-                {
-                    **asked,
+            counted, ratios = self._split_of(name), getattr(series, name)
+
+            def row(i: int) -> dict[str, str]:
+                ratio = float(ratios[i])
+                return {
                     f"long{counted}": f"{ratio / (1 + ratio):.4f}",
                     "longShortRatio": f"{ratio:.4f}",
                     f"short{counted}": f"{1 / (1 + ratio):.4f}",
-                    "timestamp": 0,
                 }
-                for ratio in getattr(series, name).tolist()
-            ]
-            return self._page_of_statistics(query, now, series.at_ms, rows)
+
+            return self._page_of_statistics(query, now, series.at_ms, asked, row)
 
         return answer
 
@@ -224,7 +225,8 @@ class BinanceSeries(ABC):
         rows = self._keep(kind, asset, lambda: self._klines(asset, kind, self._hours(asset, kind)))
         done = int(np.clip((to_ms(now) - rows[0][0]) // HOUR_MS, 0, len(rows)))
         shown = rows[:done] if running is None else [*rows[:done], *self._klines(asset, kind, running)]
-        return self._cut_klines([list(r) for r in shown], [r[0] for r in shown], window)
+        # Copies: what is served may be cut and spoiled.
+        return [list(row) for row in self._cut_klines(shown, [row[0] for row in shown], window)]
 
     def _hours(self, asset: str, kind: str) -> Any:
         market = self.market
@@ -254,17 +256,21 @@ class BinanceSeries(ABC):
         return asset, {key: query[key] for key in keys}
 
     def _page_of_statistics(
-        self, query: Mapping[str, str], now: datetime, at_ms: NDArray[np.int64], rows: list[dict[str, Any]]
+        self,
+        query: Mapping[str, str],
+        now: datetime,
+        at_ms: NDArray[np.int64],
+        asked: Mapping[str, str],
+        row: Callable[[int], Mapping[str, str]],
     ) -> list[dict[str, Any]]:
-        """Cut a page of hourly statistics: of the latest 30 days, anchored at its end."""
+        """Cut a page of hourly statistics: of the latest 30 days, anchored at its end; `row(i)` are the figures of an hour."""
         window = window_of(query, default=30, most=500)
         oldest = to_ms(now) - STATISTICS_WINDOW_MS
         if window.start_ms is not None and window.start_ms < oldest:
             raise BinanceError(-1130, "parameter 'startTime' is invalid.")
-        dated = [
-            {**row, "timestamp": at} for row, at in zip(rows, at_ms.tolist(), strict=True) if oldest <= at <= to_ms(now)
-        ]
-        return latest(dated, [row["timestamp"] for row in dated], window)
+        kept = np.flatnonzero((at_ms >= oldest) & (at_ms <= to_ms(now)))
+        page = latest(kept.tolist(), at_ms[kept].tolist(), window)
+        return [{**asked, **row(i), "timestamp": int(at_ms[i])} for i in page]
 
 
 def price_of(profile: AssetProfile, price: float) -> str:
