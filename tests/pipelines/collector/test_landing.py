@@ -64,8 +64,8 @@ def world() -> World:
 def test_rows_equal_the_worlds_own_liquidations(stream: str, world: World, folder: Path, lake: Lake) -> None:
     played = streams_of_world(world, NEXT)
     shown = [o for o in played.shown(stream) if datetime(1970, 1, 1) + timedelta(milliseconds=o.at_ms) >= START]
-    assert len(shown) > 100
-    shown = shown[::7]
+    # Each trader has an account at one venue; the smallest here, coin-margined, sees eleven of them closed.
+    assert len(shown) > 10
     whole_day(folder, stream, wire(stream, *shown))
     recording, batches = landed(folder, lake, VENUES[stream])
     assert recording.is_sealed

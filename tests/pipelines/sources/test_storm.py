@@ -18,6 +18,7 @@ from pipelines.sandbox.venue_market import VenueMarket
 from quality.schemas.raw import DAY_CLOCK
 
 PROCESSES = 4
+SYMBOLS = {"binance": "SOLUSDT", "bybit": "SOLUSDT", "okx": "SOL-USDT-SWAP"}
 
 
 def _start(*arguments: object, root: Path, **more: int) -> subprocess.Popen[str]:
@@ -29,11 +30,9 @@ def _landed(lake: Lake, venue: str, dataset: str) -> pl.DataFrame:
     found = [g for g in lake.current() if (g.key.venue, g.key.dataset) == (venue, dataset)]
     assert [g.key.day for g in found] == [d for v, s, d in storm._tasks() if (v, s) == (venue, dataset)]
     assert sum(g.quarantined_rows_count for g in found) == 0
-    rows = pl.concat([pl.read_parquet(g.path) for g in found if g.path])
-    # The linear contract and what it traded at; a venue may show more.
-    rows = rows.filter(pl.col("venue_symbol").is_in(["SOLUSDT", "SOL-USDT-SWAP"]))
-    rows = rows.filter(price_kind="trade") if "price_kind" in rows.columns else rows
-    return rows.sort(DAY_CLOCK[dataset] or "")
+    rows = pl.concat([pl.read_parquet(g.path) for g in found if g.path]).sort(DAY_CLOCK[dataset] or "")
+    # Some list an inverse contract beside it, which is another market.
+    return rows.filter(venue_symbol=SYMBOLS[venue])
 
 
 def _ms(column: pl.Series) -> np.ndarray:
@@ -70,6 +69,9 @@ def test_four_processes_in_a_storm_ask_nothing_inside_a_ban_and_land_everything(
     for venue in storm.VENUES:
         market = VenueMarket(storm.storm_world(), venue)
         candles, truth = _landed(lake, venue, "candles"), market.candles("SOL")
+        kinds = candles["price_kind"].value_counts().sort("price_kind").rows()
+        assert kinds == [(kind, 24 * storm.DAYS) for kind in ("index", "mark", "trade")]
+        candles = candles.filter(price_kind="trade")
         assert np.array_equal(_ms(candles["interval_start_utc"]), truth.start_ms[hours])
         for name in ("open_quote", "high_quote", "low_quote", "close_quote", "volume_base"):
             assert np.array_equal(candles[name].to_numpy(), getattr(truth, name)[hours]), (venue, name)
