@@ -43,7 +43,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         kind = kind_of(settings.home) or "real"
         resources = build_resources(open_home(settings.home, kind, create=True), settings)
     landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
-    collected = [build_collected_assets(venue) for venue in COLLECTED_VENUES]
+    collected = [build_collected_assets(venue, lists_instruments=venue in EXCHANGES) for venue in COLLECTED_VENUES]
     imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
     lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]
     lake_keys += [key for asset in collected for key in asset.keys]

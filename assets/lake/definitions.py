@@ -121,8 +121,11 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
     return landed
 
 
-def build_collected_assets(venue: str) -> AssetsDefinition:
-    """Return the assets of a venue's recorded streams: its liquidations, and the gaps in which it was not listened to."""
+def build_collected_assets(venue: str, *, lists_instruments: bool) -> AssetsDefinition:
+    """Return the assets of a venue's recorded streams: its liquidations, and the gaps in which it was not listened to.
+
+    Where runs fetch the venue's instruments (`lists_instruments`) they come first: they say what a contract is worth.
+    """
     texts = {
         "liquidations": "Recorded from the public streams of {venue} by `lowtide collect`; lands from sealed segments.",
         "stream_gaps": "Of the streams of {venue} that `lowtide collect` records.",
@@ -130,6 +133,7 @@ def build_collected_assets(venue: str) -> AssetsDefinition:
     specs = [
         AssetSpec(
             key=AssetKey(["lake", f"{venue}_collected_{dataset}"]),
+            deps=[AssetKey(["lake", f"{venue}_instruments"])] if lists_instruments else [],
             description=f"{RAW_TABLES[dataset].description} {text.format(venue=venue)}",
             group_name="lake",
             kinds={"python", "parquet"},

@@ -193,6 +193,8 @@ def test_disagreeing_sources_are_shown(warehouse: Any) -> None:
         ("liquidations", "binance", 9, "missing", "not_collected"),
         ("liquidations", "binance", 10, "complete", ""),
         ("liquidations", "okx", 30, "missing", "not_collected"),
+        ("liquidations", "bybit", 12, "partial", "stream_gap"),
+        ("liquidations", "bybit", 13, "complete", ""),
         ("etf_flows", "farside", 6, "complete", ""),
         ("macro_observations", "fred", 44, "missing", "not_collected"),
         # The open day: 23 hours had ended when it was captured.
@@ -207,6 +209,14 @@ def test_coverage_says_what_is_missing_and_why(
         f" where dataset = '{dataset}' and venue = '{venue}' and coverage_date_utc = '{_day(index)}'"
     )
     assert rows == [(status, reason)]
+
+
+def test_coverage_tells_the_seconds_in_which_a_stream_was_not_heard(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select venue, coverage_date_utc, gap_s from marts.fct_data_coverage_daily where gap_s is not null order by all"
+    )
+    # The linear stream's two gaps; the inverse one's was shorter. Other days were not recorded: not 0.
+    assert rows == [("bybit", _day(12), 96.25)]
 
 
 def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
