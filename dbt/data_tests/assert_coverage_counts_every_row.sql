@@ -15,6 +15,7 @@ present as (
         'liquidations': 'fct_liquidations',
         'long_short_ratios': 'fct_long_short_ratios_hourly',
         'tickers': 'fct_tickers_daily',
+        'perp_positions': 'fct_perp_positions_daily',
     }.items() %}
     select
         '{{ dataset }}' as dataset,

@@ -31,7 +31,7 @@ from pipelines.sandbox.world import World
 CANDLES_KEPT_COUNT = 5_000
 FUNDING_PAGE_COUNT = 500
 BOOK_LEVELS_COUNT = 20
-LIGHT_QUESTIONS = frozenset({"l2Book", "exchangeStatus"})
+LIGHT_QUESTIONS = frozenset({"l2Book", "exchangeStatus", "clearinghouseState"})
 LIGHT_WEIGHT, WEIGHT = 2, 20
 
 # A real catalogue holds coins that no longer trade, and a client must leave them out.
@@ -77,6 +77,7 @@ class HyperliquidWire:
             "l2Book": self.l2_book,
             "userFillsByTime": accounts.user_fills_by_time,
             "vaultDetails": accounts.vault_details,
+            "clearinghouseState": accounts.clearinghouse_state,
         }
 
     # -- routes -------------------------------------------------------------------------------------------------------

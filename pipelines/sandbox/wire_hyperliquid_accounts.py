@@ -19,11 +19,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipelines.sandbox.traders import Traders
 from pipelines.sandbox.venue_market import Liquidations, VenueMarket
 from pipelines.sandbox.wire import WireError, to_ms
 
 FILLS_PAGE_COUNT = 2_000
 FILLS_KEPT_COUNT = 10_000
+# Traders whose positions are shown: address 1 is the first trader of every asset who is open, and so on.
+ACCOUNTS_COUNT = 100
 HLP_VAULT = "0xdfc24b077bc1425ad1dea75bcb6f8158e10df303"
 LIQUIDATOR_VAULT = "0x2e3d94f0562703b25c83308a05046ddaf9a8dd14"
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -48,6 +51,36 @@ class HyperliquidAccounts:
             self._fills = sorted((fill for fills in told for fill in fills), key=lambda f: (f["time"], f["tid"]))
         kept = [f for f in self._fills if f["time"] <= to_ms(now)][-FILLS_KEPT_COUNT:]
         return [dict(f) for f in kept if start <= f["time"] <= end][:FILLS_PAGE_COUNT]
+
+    def clearinghouse_state(self, query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """`{"type": "clearinghouseState"}`: what an address holds; the first traders of each asset have addresses of their own.
+
+        References
+        ----------
+        https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint/perpetuals#retrieve-users-perpetuals-account-summary
+        """
+        number = int(_address(query, "user"), 16)
+        held = []
+        for asset in self.market.assets:
+            traders = self.market.world.traders(asset).open_at(now)
+            if 0 < number <= min(ACCOUNTS_COUNT, len(traders)):
+                held.append(_position(asset, traders, number - 1, self.market.price_of_kind(asset, "mark", now)))
+        margin = sum(float(position["marginUsed"]) for position in held)
+        value = sum(float(position["positionValue"]) for position in held)
+        summary = {
+            "accountValue": text(margin + sum(float(position["unrealizedPnl"]) for position in held)),
+            "totalMarginUsed": text(margin),
+            "totalNtlPos": text(value),
+            "totalRawUsd": text(margin - value),
+        }
+        return {
+            "assetPositions": [{"type": "oneWay", "position": position} for position in held],
+            "crossMaintenanceMarginUsed": "0.0",
+            "crossMarginSummary": summary,
+            "marginSummary": summary,
+            "time": to_ms(now),
+            "withdrawable": "0.0",
+        }
 
     def vault_details(self, query: Mapping[str, Any], now: datetime) -> dict[str, Any] | None:
         """`{"type": "vaultDetails"}`: its account value of the last day, hour by hour; null where it is no vault."""
@@ -75,6 +108,31 @@ class HyperliquidAccounts:
             "allowDeposits": True,
             "alwaysCloseOnWithdraw": False,
         }
+
+
+def _position(asset: str, traders: Traders, i: int, mark: float) -> dict[str, Any]:
+    """Return a trader's position; its size is signed."""
+    sign = 1.0 if traders.position_side[i] == "long" else -1.0
+    size, entry = float(traders.quantity_base[i]), float(traders.entry_price_quote[i])
+    profit = sign * size * (mark - entry)
+    margin = float(traders.margin_usd[i])
+    return {
+        "coin": asset,
+        "cumFunding": {"allTime": "0.0", "sinceChange": "0.0", "sinceOpen": "0.0"},
+        "entryPx": text(entry),
+        "leverage": {
+            "rawUsd": text(margin - sign * size * entry),
+            "type": "isolated",
+            "value": int(traders.leverage_x[i]),
+        },
+        "liquidationPx": text(float(traders.liquidation_price_quote[i])),
+        "marginUsed": text(margin),
+        "maxLeverage": 40,
+        "positionValue": text(size * mark),
+        "returnOnEquity": text(profit / margin),
+        "szi": text(sign * size),
+        "unrealizedPnl": text(profit),
+    }
 
 
 def _fills_of(asset: str, told: Liquidations) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ _CLIENTS: dict[str, tuple[str, str]] = {
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
-AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds"})
+AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds", "perp_positions"})
 
 _SERIES = ("candles", "funding_rates", "open_interest")
 
@@ -60,6 +60,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "tickers",
         "leverage_tiers",
         "insurance_funds",
+        "perp_positions",
     ),
     "dydx": ("instruments", *_SERIES, "depth_bands", "liquidations"),
     "deribit": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),

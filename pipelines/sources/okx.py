@@ -347,8 +347,7 @@ class Okx(VenueClient):
         """Return the tiers of cross margin of every contract of the universe as they are now, one request each.
 
         The venue draws its tiers in contracts. They are brought to the settle asset at the mark price of the moment, whose
-        time is the row's: the same tiers have other bounds in it an hour later. The margin of a tier is due on the whole
-        position, so that there is no amount to take off.
+        time is the row's: the same tiers have other bounds in it an hour later. The venue tells no amount to take off.
         """
         endpoint, path = "publicGetPublicMarkPrice", "/api/v5/public/mark-price"
         marks, asked = self._snapshot(endpoint, path, {"instType": "SWAP"}, lambda v: records_of(v, "data"))

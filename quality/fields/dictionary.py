@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality.fields import cascade, common, coverage, flows, liquidations, margin, market
+from quality.fields import accounts, cascade, common, coverage, flows, liquidations, margin, market
 from quality.tables import Field
 
 DOMAINS: dict[str, dict[str, str]] = {
@@ -10,6 +10,7 @@ DOMAINS: dict[str, dict[str, str]] = {
     "market": market.WORDS,
     "margin": margin.WORDS,
     "liquidations": liquidations.WORDS,
+    "accounts": accounts.WORDS,
     "flows": flows.WORDS,
     "cascade": cascade.WORDS,
     "coverage": coverage.WORDS,

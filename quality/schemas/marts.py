@@ -139,6 +139,15 @@ _MARTS = (
         "open_interest_basis",
     ),
     _mart(
+        "fct_perp_positions_daily",
+        "Open positions of the accounts that are followed, as last seen on the day. One row per venue, account, symbol and UTC "
+        "day.",
+        "venue account_address venue_symbol position_date_utc",
+        "venue account_address venue_symbol asset settle_asset position_date_utc occurred_at_utc position_side position_base "
+        "entry_quote liquidation_quote margin_mode margin_settle leverage_x account_value_settle source is_synthetic",
+        "liquidation_quote margin_settle leverage_x",
+    ),
+    _mart(
         "fct_depth_hourly",
         "Order-book depth around the mid; the last sound book of the hour. One row per instrument, hour and band.",
         "instrument_id interval_start_utc band_bps",
@@ -256,6 +265,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_long_short_ratios_hourly": "interval_start_utc",
     "fct_insurance_funds_daily": "fund_date_utc",
     "fct_tickers_daily": "ticker_date_utc",
+    "fct_perp_positions_daily": "position_date_utc",
     "fct_depth_hourly": "interval_start_utc",
     "fct_liquidations": "occurred_at_utc",
     "fct_liquidations_hourly": "interval_start_utc",

@@ -535,6 +535,57 @@ TICKERS = Table(
     ),
 )
 
+PERP_POSITIONS = Table(
+    "raw",
+    "perp_positions",
+    "Open positions of followed accounts, a whole snapshot by capture day. One row per venue, account and symbol.",
+    grain=("venue", "account_address", "venue_symbol"),
+    fields=fields(
+        "venue",
+        "account_address",
+        "venue_symbol",
+        "asset",
+        "settle_asset",
+        "occurred_at_utc",
+        "position_side",
+        "position_base",
+        "entry_quote",
+        "liquidation_quote",
+        "margin_mode",
+        "margin_settle",
+        "leverage_x",
+        "account_value_settle",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"liquidation_quote", "margin_settle", "leverage_x"}),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "bad_address",
+            "account_address",
+            ~_c("account_address").str.contains(r"^0x[0-9a-f]{40}$"),
+            "account_address_is_one",
+        ),
+        Rule(
+            "unknown_position_side",
+            "position_side",
+            ~_c("position_side").is_in(["long", "short"]),
+            "position_side_is_known",
+        ),
+        _positive("position_base"),
+        _positive("entry_quote"),
+        _positive("liquidation_quote"),
+        Rule(
+            "unknown_margin_mode",
+            "margin_mode",
+            ~_c("margin_mode").is_in(["cross", "isolated"]),
+            "margin_mode_is_known",
+        ),
+        _not_negative("margin_settle"),
+        _positive("leverage_x"),
+    ),
+)
+
 ETF_FLOWS = Table(
     "raw",
     "etf_flows",
@@ -607,6 +658,7 @@ RAW_TABLES: dict[str, Table] = {
         LONG_SHORT_RATIOS,
         INSURANCE_FUNDS,
         TICKERS,
+        PERP_POSITIONS,
         ETF_FLOWS,
         MACRO_OBSERVATIONS,
         SENTIMENT,
@@ -626,6 +678,7 @@ DAY_CLOCK: dict[str, str | None] = {
     "long_short_ratios": "occurred_at_utc",
     "insurance_funds": None,
     "tickers": None,
+    "perp_positions": None,
     "etf_flows": None,
     "macro_observations": None,
     "sentiment": None,

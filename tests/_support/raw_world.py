@@ -137,6 +137,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "long_short_ratios": _ratios(hours, captured),
         "insurance_funds": _funds(captured),
         "tickers": _tickers(paths, captured),
+        "perp_positions": _positions(paths, captured),
         **_slow(rng, first_day, days_count),
     }
     world = RawWorld(frames)
@@ -448,6 +449,34 @@ def _tickers(paths: dict[str, np.ndarray], captured: dict[date, datetime]) -> pl
                 **_stamp("ccxt", datetime.combine(day, time()), captured),
             }
             for asset, path in paths.items()
+        ],
+    )
+
+
+def _positions(paths: dict[str, np.ndarray], captured: dict[date, datetime]) -> pl.DataFrame:
+    """Return a long and a short of one account on the last day, the short without a liquidation price."""
+    day, sides = max(captured), ("long", "short")
+    return _frame(
+        "perp_positions",
+        [
+            {
+                "venue": "hyperliquid",
+                "account_address": f"0x{1:040x}",
+                "venue_symbol": asset,
+                "asset": asset,
+                "settle_asset": "USDC",
+                "occurred_at_utc": captured[day],
+                "position_side": side,
+                "position_base": 2.0,
+                "entry_quote": float(paths[asset][-1]),
+                "liquidation_quote": float(paths[asset][-1]) / 2 if side == "long" else None,
+                "margin_mode": "cross",
+                "margin_settle": 10.0,
+                "leverage_x": 5.0,
+                "account_value_settle": 1_000.0,
+                **_stamp("ccxt", datetime.combine(day, time()), captured),
+            }
+            for asset, side in zip(list(paths)[:2], sides, strict=True)
         ],
     )
 

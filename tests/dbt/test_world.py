@@ -222,7 +222,7 @@ def test_coverage_tells_the_seconds_in_which_a_stream_was_not_heard(warehouse: A
 def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
     rows = warehouse.rows(
         "select dataset, venue, count(*) from marts.fct_data_coverage_daily"
-        " where dataset not in ('depth_bands', 'leverage_tiers', 'tickers') group by all"
+        " where dataset not in ('depth_bands', 'leverage_tiers', 'tickers', 'perp_positions') group by all"
     )
     assert {days for _, _, days in rows} == {45}
     exchanges = {v for d, v, _ in rows if d == "candles"}
@@ -434,6 +434,17 @@ def test_a_fund_without_a_price_is_counted_and_not_added(warehouse: Any) -> None
         assert balance == pytest.approx(Decimal(dollars) + 2 * close, abs=Decimal("0.01"))
         assert (change is None) == (i == 0)
         assert (funds, unpriced) == (3, 1)
+
+
+def test_positions_of_followed_accounts_are_those_of_the_last_look(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select position_side, liquidation_quote is null, position_base, account_value_settle"
+        " from marts.fct_perp_positions_daily order by position_side"
+    )
+    assert [(side, is_null, float(base), float(value)) for side, is_null, base, value in rows] == [
+        ("long", False, 2.0, 1_000.0),
+        ("short", True, 2.0, 1_000.0),
+    ]
 
 
 def test_tickers_show_contracts_beyond_the_records(warehouse: Any) -> None:

@@ -28,7 +28,15 @@ NOBODY = f"0x{7:040x}"
 
 CONTEXTS, META = "/info/metaAndAssetCtxs", "/info/meta"
 FILLS, VAULT = "/info/userFillsByTime", "/info/vaultDetails"
-PATHS = {"liquidations": FILLS, "tickers": CONTEXTS, "leverage_tiers": META, "insurance_funds": VAULT}
+STATE = "/info/clearinghouseState"
+FIRST_ACCOUNT = f"0x{1:040x}"
+PATHS = {
+    "perp_positions": STATE,
+    "liquidations": FILLS,
+    "tickers": CONTEXTS,
+    "leverage_tiers": META,
+    "insurance_funds": VAULT,
+}
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +246,68 @@ def test_a_coin_outside_the_universe_is_left_out(sandbox: Sandbox) -> None:
     assert rows["asset"].unique().to_list() == ["SOL"]
 
 
+# -- positions ----------------------------------------------------------------------------------------------------------
+
+
+def test_positions_are_those_that_the_address_holds_now(sandbox: Sandbox) -> None:
+    bench = _bench(sandbox, addresses=(FIRST_ACCOUNT, LIQUIDATOR_VAULT))
+    rows = valid(bench.client.perp_positions(), "perp_positions", NOW)
+    assert bench.asked(STATE) == 2
+    assert rows.select("account_address", "venue_symbol").rows() == [(FIRST_ACCOUNT, asset) for asset in ASSETS]
+    for asset in ASSETS:
+        row, traders = rows.filter(asset=asset).row(0, named=True), sandbox.world.traders(asset).open_at(NOW)
+        assert row["position_side"] == traders.position_side[0]
+        assert row["position_base"] == pytest.approx(traders.quantity_base[0], abs=1e-8)
+        assert row["entry_quote"] == pytest.approx(traders.entry_price_quote[0], abs=1e-8)
+        assert row["liquidation_quote"] == pytest.approx(traders.liquidation_price_quote[0], abs=1e-8)
+        assert (row["margin_mode"], row["leverage_x"]) == ("isolated", traders.leverage_x[0])
+        assert row["margin_settle"] == pytest.approx(traders.margin_usd[0], abs=1e-8)
+        assert (row["settle_asset"], row["occurred_at_utc"]) == ("USDC", NOW)
+    assert rows["account_value_settle"].n_unique() == 1, "the account's, on each of its rows"
+
+
+def test_without_an_address_there_is_no_position(sandbox: Sandbox) -> None:
+    assert _bench(sandbox, addresses=()).client.perp_positions().rows.height == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        5,
+        {"coin": None},
+        {"szi": "0.0"},
+        {"szi": "x"},
+        {"entryPx": None},
+        {"liquidationPx": "0"},
+        {"leverage": None},
+    ],
+)
+def test_a_position_that_cannot_be_read_is_refused_and_costs_no_other(sandbox: Sandbox, bad: Any) -> None:
+    def spoil(state: Any) -> Any:
+        first, second = state["assetPositions"]
+        position = {**first["position"], **bad} if isinstance(bad, dict) else bad
+        return {**state, "assetPositions": [{**first, "position": position}, second]}
+
+    bench = _bench(sandbox, spoiled(STATE, spoil), addresses=(FIRST_ACCOUNT,))
+    good, rejected = judged(bench.client.perp_positions(), "perp_positions", NOW)
+    assert good["asset"].to_list() == ["SOL"]
+    assert rejected["row_count"].n_unique() == 1
+
+
+def test_a_position_without_a_liquidation_price_has_none(sandbox: Sandbox) -> None:
+    def spoil(state: Any) -> Any:
+        first, second = state["assetPositions"]
+        return {
+            **state,
+            "assetPositions": [{**first, "position": {**first["position"], "liquidationPx": None}}, second],
+        }
+
+    bench = _bench(sandbox, spoiled(STATE, spoil), addresses=(FIRST_ACCOUNT,))
+    rows = valid(bench.client.perp_positions(), "perp_positions", NOW)
+    assert rows["liquidation_quote"].null_count() == 1
+
+
 # -- faults -------------------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +323,7 @@ def test_a_passing_fault_does_not_change_what_lands(sandbox: Sandbox, dataset: s
     assert len(bench.clock.slept) == 2
 
 
-@pytest.mark.parametrize("dataset", ["liquidations", "leverage_tiers", "insurance_funds"])
+@pytest.mark.parametrize("dataset", ["liquidations", "leverage_tiers", "insurance_funds", "perp_positions"])
 @pytest.mark.parametrize("answer", [{}, {"rows": []}, [], [[]], {"universe": [], "marginTables": {}}])
 def test_an_answer_of_another_shape_is_a_venue_error(sandbox: Sandbox, dataset: str, answer: Any) -> None:
     is_a_list_of_fills = dataset == "liquidations" and isinstance(answer, list)

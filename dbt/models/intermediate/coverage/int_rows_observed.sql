@@ -8,6 +8,7 @@
     'long_short_ratios': ('int_long_short_ratios_ranked', 'interval_start_utc', 'count(*)'),
     'insurance_funds': ('int_insurance_funds_ranked', 'capture_date_utc', 'count(*)'),
     'tickers': ('int_tickers_ranked', 'capture_date_utc', 'count(*)'),
+    'perp_positions': ('int_perp_positions_ranked', 'capture_date_utc', 'count(*)'),
     'leverage_tiers': ('int_leverage_tiers_ranked', 'observed_at_utc', 'count(*)'),
     'etf_flows': ('int_etf_flows_ranked', 'flow_date_utc', 'count(*)'),
     'macro_observations': ('int_macro_observations_ranked', 'observation_date_utc', 'count(distinct series_id)'),

@@ -1,0 +1,20 @@
+select
+    venue,
+    account_address,
+    venue_symbol,
+    asset,
+    settle_asset,
+    occurred_at_utc,
+    position_side,
+    {{ as_base('position_base') }} as position_base,
+    {{ as_quote('entry_quote') }} as entry_quote,
+    {{ as_quote('liquidation_quote') }} as liquidation_quote,
+    margin_mode,
+    {{ as_settle('margin_settle') }} as margin_settle,
+    leverage_x,
+    {{ as_settle('account_value_settle') }} as account_value_settle,
+    source,
+    capture_date_utc,
+    ingested_at_utc,
+    is_synthetic
+from {{ source('raw', 'perp_positions') }}
