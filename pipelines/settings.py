@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     )
     hyperliquid_addresses: tuple[str, ...] | None = Field(
         default=None,
-        description="Addresses of Hyperliquid whose fills are searched for liquidations, instead of its liquidator vault.",
+        description="Addresses of Hyperliquid whose positions and liquidations are fetched, instead of its liquidator vault.",
     )
     exchange_base_url: str | None = Field(
         default=None, description="Another base URL for all exchanges; a loopback address means the sandbox."
