@@ -36,6 +36,7 @@ from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
+from pipelines.sandbox.wire_kraken import KrakenWire
 from pipelines.sandbox.wire_okx import OkxWire
 from pipelines.sandbox.world import World
 
@@ -191,6 +192,7 @@ def wires_of(world: World) -> list[Wire]:
         DydxWire(world),
         DeribitWire(world),
         BitmexWire(world),
+        KrakenWire(world),
     ]
 
 

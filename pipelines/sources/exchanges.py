@@ -22,6 +22,7 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "dydx": ("dydx", "Dydx"),
     "deribit": ("deribit", "Deribit"),
     "bitmex": ("bitmex", "Bitmex"),
+    "kraken": ("kraken", "Kraken"),
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
@@ -65,6 +66,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
     "dydx": ("instruments", *_SERIES, "depth_bands", "liquidations"),
     "deribit": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),
     "bitmex": ("instruments", *_SERIES, "depth_bands", "tickers", "insurance_funds"),
+    "kraken": ("instruments", *_SERIES, "depth_bands", "tickers"),
 }
 
 
