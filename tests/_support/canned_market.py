@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from starlette.routing import compile_path
 from urllib3 import HTTPResponse
 
 from pipelines.sandbox.server import wires_of
@@ -43,14 +44,16 @@ class CannedMarket(HTTPAdapter):
     def __init__(self, world: World, now: datetime) -> None:
         super().__init__()
         self._now = now
-        self._routes = {(r.method, r.path): (w, r) for w in wires_of(world) for r in w.routes()}
+        self._routes = [(compile_path(r.path)[0], w, r) for w in wires_of(world) for r in w.routes()]
         self._bodies: dict[tuple[Any, ...], Canned] = {}
         self.spoil: Spoil = lambda _, answer: answer
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:  # type: ignore[override]  # the options of a real connection
         parts = urlsplit(str(request.url))
-        wire, route = self._routes[(str(request.method), parts.path)]
+        found = ((p.match(parts.path), w, r) for p, w, r in self._routes if r.method == request.method)
+        match, wire, route = next((m, w, r) for m, w, r in found if m)
         query = json.loads(request.body or "{}") if request.method == "POST" else dict(parse_qsl(parts.query))
+        query |= match.groupdict()
         asked = (parts.path, json.dumps(query, sort_keys=True))
         if asked not in self._bodies:
             try:
@@ -58,6 +61,6 @@ class CannedMarket(HTTPAdapter):
             except WireError as error:
                 body, status = error.body, error.status
             self._bodies[asked] = Canned(json.dumps(body, separators=(",", ":")).encode(), status)
-        canned = self.spoil(wire.label(parts.path, query), self._bodies[asked])
+        canned = self.spoil(wire.label(route.path, query), self._bodies[asked])
         raw = HTTPResponse(io.BytesIO(canned.body), headers=canned.headers, status=canned.status, preload_content=False)
         return self.build_response(request, raw)
