@@ -220,7 +220,7 @@ def test_an_error_in_the_answer_is_the_venues(sandbox: Sandbox) -> None:
         ("funding_rates", {"relativeFundingRate": 0.5}),
         ("funding_rates", {"timestamp": "noon"}),
         ("open_interest", {"openInterest": "-1"}),
-        ("tickers", {"last": None}),
+        ("tickers", {"last": -1}),
         ("tickers", {"bid": 1e9}),
     ],
 )
