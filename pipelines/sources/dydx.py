@@ -4,8 +4,8 @@ Belongs here: what is dYdX's alone. Does not: what all venues share (``venue.py`
 (``liquidations.py``).
 
 The indexer answers newest first. Candles take both bounds; funding and trades take an upper bound only, and a page that
-reaches back further than asked for is cut here. The catalogue tells an oracle price and no last one, and the venue no balance
-of its insurance fund over this interface: there are no tickers and no insurance funds of dYdX.
+reaches back further than asked for is cut here. Positions are judged at an oracle's price, and no balance of the insurance
+fund is told over this interface.
 
 References
 ----------
@@ -20,7 +20,7 @@ from datetime import date
 from typing import Any
 
 from assets.ports import Capture
-from pipelines.sources.records import Contract, Request, WireBook, must_be_about, records_of
+from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.venue import VenueClient
 from pipelines.sources.wire_values import figure, instant, iso_ms_of, iso_of, of, to_ms
 
@@ -120,6 +120,28 @@ class Dydx(VenueClient):
 
         return self._series("open_interest", _CANDLES, (day, last), row)
 
+    def tickers(self) -> Capture:
+        """Return all perpetuals as the catalogue shows them now, in one answer, at our clock.
+
+        The price is the oracle's, at which margin is judged; last price, quotes and a volume in base units are not told.
+        """
+        shown, answer = self._snapshot("indexerGetPerpetualMarkets", self.catalogue_path, {}, _markets_of)
+        at, found = instant(to_ms(self._clock.now())), {str(of(market, "ticker")): market for market in shown}
+        rows = []
+        for contract in self._listed()[0]:
+            held = figure(of(found.get(contract.symbol), "openInterest"))
+            rows.append(
+                {
+                    **self._identity(contract),
+                    "occurred_at_utc": at,
+                    "mark_quote": figure(of(found.get(contract.symbol), "oraclePrice")),
+                    "open_interest_base": held,
+                    "open_interest_basis": None if held is None else "one_sided",
+                    "payload_sha256": answer.payload_sha256,
+                }
+            )
+        return self._capture("tickers", rows, answer.payloads, f"{self.method} {self.catalogue_path}")
+
     def liquidations(self, day: date, last: date | None = None) -> Capture:
         """Return the liquidations and deleveragings among all trades of the UTC days `day` to `last`.
 
@@ -152,3 +174,11 @@ class Dydx(VenueClient):
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a perpetual that trades now; isolated markets share its margin with no other."""
         return bool(market.get("swap") and market.get("linear") and market.get("active"))
+
+
+def _markets_of(value: Any) -> list[Any]:
+    """Return the catalogue's markets, which stand under their names."""
+    markets = of(value, "markets")
+    if not isinstance(markets, dict):
+        raise WrongShape("holds no markets")
+    return list(markets.values())

@@ -63,7 +63,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "insurance_funds",
         "perp_positions",
     ),
-    "dydx": ("instruments", *_SERIES, "depth_bands", "liquidations"),
+    "dydx": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),
     "deribit": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),
     "bitmex": ("instruments", *_SERIES, "depth_bands", "tickers", "insurance_funds"),
     "kraken": ("instruments", *_SERIES, "depth_bands", "tickers"),

@@ -179,6 +179,22 @@ def test_depth_bands_are_of_the_venues_book_at_our_clock(sandbox: Sandbox, marke
     assert reached > 0
 
 
+def test_tickers_are_all_perpetuals_at_the_oracles_price(sandbox: Sandbox, market: VenueMarket) -> None:
+    bench = _bench(sandbox, universe=("SOL",))
+    rows = _rows(bench, "tickers")
+    assert rows["venue_symbol"].to_list() == ["BTC-USD", "ETH-USD", "SOL-USD"]
+    assert rows["last_quote"].null_count() == rows["volume_24h_base"].null_count() == 3
+    for asset, mark, held in rows.select("asset", "mark_quote", "open_interest_base").rows():
+        want = market.open_interest(asset)
+        assert mark == market.price(asset, NOW)
+        assert held == want.open_interest_base[int(want.at_ms.searchsorted(ms_of(NOW), side="right")) - 1]
+    assert bench.asked("/v4/perpetualMarkets") == 2, "once as the catalogue, once for the figures"
+    bench.sandbox.restart(faults=spoiled("/v4/perpetualMarkets", lambda _: {"markets": []}))
+    with pytest.raises(SourceOutage, match="holds no markets") as caught:
+        bench.client.fetch("tickers", CRASH)
+    assert caught.value.code == "venue_error"
+
+
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 
