@@ -31,10 +31,13 @@ from pipelines.sandbox.streams import Streams, stream_routes
 from pipelines.sandbox.wire import Wire, WireError
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
+from pipelines.sandbox.wire_bitget import BitgetWire
 from pipelines.sandbox.wire_bitmex import BitmexWire
 from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
+from pipelines.sandbox.wire_gate import GateWire
+from pipelines.sandbox.wire_htx import HtxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_kraken import KrakenWire
 from pipelines.sandbox.wire_okx import OkxWire
@@ -193,6 +196,9 @@ def wires_of(world: World) -> list[Wire]:
         DeribitWire(world),
         BitmexWire(world),
         KrakenWire(world),
+        GateWire(world),
+        HtxWire(world),
+        BitgetWire(world),
     ]
 
 

@@ -13,6 +13,9 @@ SHOWN_QUERY_KEYS = frozenset(
     {"symbol", "interval", "period", "limit", "startTime", "endTime", "pair", "contractType"}  # Binance
     | {"category", "intervalTime", "start", "end"}  # Bybit
     | {"instType", "instId", "bar", "before", "after", "begin", "sz", "instFamily", "tdMode", "state"}  # OKX
+    | {"contract", "from", "to"}  # Gate
+    | {"contract_code", "size", "amount_type", "start_time", "end_time", "business_type", "type"}  # HTX
+    | {"productType", "granularity", "precision", "pageSize", "pageNo"}  # Bitget
 )
 
 

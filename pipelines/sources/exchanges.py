@@ -23,6 +23,9 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "deribit": ("deribit", "Deribit"),
     "bitmex": ("bitmex", "Bitmex"),
     "kraken": ("kraken", "Kraken"),
+    "gate": ("gate_futures", "GateFutures"),
+    "htx": ("htx", "Htx"),
+    "bitget": ("bitget", "Bitget"),
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
@@ -67,6 +70,18 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
     "deribit": ("instruments", *_SERIES, "depth_bands", "tickers", "liquidations"),
     "bitmex": ("instruments", *_SERIES, "depth_bands", "tickers", "insurance_funds"),
     "kraken": ("instruments", *_SERIES, "depth_bands", "tickers"),
+    "gate": (
+        "instruments",
+        *_SERIES,
+        "long_short_ratios",
+        "liquidations",
+        "depth_bands",
+        "tickers",
+        "leverage_tiers",
+        "insurance_funds",
+    ),
+    "htx": ("instruments", *_SERIES, "liquidations", "depth_bands", "tickers"),
+    "bitget": ("instruments", *_SERIES, "depth_bands", "tickers"),
 }
 
 

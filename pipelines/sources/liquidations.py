@@ -14,6 +14,7 @@ https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-
 https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams/Liquidation-Order-Streams
 https://bybit-exchange.github.io/docs/v5/websocket/public/all-liquidation
 https://www.okx.com/docs-v5/en/#public-data-websocket-liquidation-orders-channel
+https://www.gate.com/docs/developers/apiv4/en/#query-liquidation-order-history
 https://www.htx.com/en-us/opend/newApiPages (USDT-margined contracts, liquidation orders)
 https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions (WsUserFills, FillLiquidation)
 https://docs.dydx.xyz/indexer-client/websockets#trades
@@ -28,7 +29,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pipelines.sources.wire_values import figure, instant, iso_ms_of, ms_of, of
+from pipelines.sources.wire_values import figure, instant, iso_ms_of, ms_of, ms_of_seconds, of
 
 PositionSide = Literal["long", "short"]
 
@@ -251,6 +252,24 @@ def _okx(message: Any) -> Iterator[WireLiquidation]:
             )
 
 
+_GATE = FieldNames("order_size", "order_size", "fill_price", "time")
+
+
+def _gate(message: Any) -> Iterator[WireLiquidation]:
+    # The closing order is a signed number of contracts: below 0 it sells a long. The position's own size is not what was closed.
+    for record in _listed(message):
+        size = figure(of(record, "order_size"))
+        position = _CLOSING_ORDER["sell" if size < 0 else "buy"] if size else None
+        yield WireLiquidation(
+            of(record, "contract"),
+            ms_of_seconds(of(record, "time")),
+            position,
+            None if size is None else abs(size),
+            of(record, "fill_price"),
+            _GATE,
+        )
+
+
 _HTX = FieldNames("direction", "amount", "price", "created_at")
 
 
@@ -349,14 +368,36 @@ def _deribit(message: Any) -> Iterator[WireLiquidation]:
                 )
 
 
+_HTX_LIST = FieldNames("side", "volume", "bankrupt_price", "liquidation_time")
+
+
+def _htx_list(message: Any) -> Iterator[WireLiquidation]:
+    # The REST list has other names than the channel, and its `amount` was seen equal to `volume`: contracts are what counts.
+    if of(message, "code") in (200, "200"):
+        for record in _listed(of(message, "data")):
+            position = _closed_by(of(record, "side"))
+            if of(record, "position_side") not in ("both", None, position):
+                position = None
+            yield WireLiquidation(
+                of(record, "contract_code"),
+                ms_of(of(record, "liquidation_time")),
+                position,
+                of(record, "volume"),
+                of(record, "bankrupt_price"),
+                _HTX_LIST,
+            )
+
+
 STREAMS: dict[str, Stream] = {
     "binance_usdm": Stream("binance", "base", "average_fill", _binance),
     "binance_coinm": Stream("binance_coinm", "contracts", "average_fill", _binance),
     "bybit_linear": Stream("bybit", "base", "bankruptcy", _bybit),
     "bybit_inverse": Stream("bybit", "contracts", "bankruptcy", _bybit),
     "okx": Stream("okx", "contracts", "bankruptcy", _okx),
+    "gate": Stream("gate", "contracts", "average_fill", _gate),
     "htx": Stream("htx", "base", "bankruptcy", _htx),
     "hyperliquid": Stream("hyperliquid", "base", "average_fill", _hyperliquid),
     "dydx": Stream("dydx", "base", "average_fill", _dydx),
     "deribit": Stream("deribit", "amount", "average_fill", _deribit),
+    "htx_list": Stream("htx", "contracts", "bankruptcy", _htx_list),
 }

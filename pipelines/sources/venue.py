@@ -191,7 +191,7 @@ class VenueClient(ABC):
         dataset: str,
         request: Request,
         days: tuple[date, date | None],
-        row: Callable[[Contract, Any], Mapping[str, Any]],
+        row: Callable[[Contract, Any], Mapping[str, Any] | list[Mapping[str, Any]]],
         *,
         spacing_ms: int = HOUR_MS,
         **more: Any,
@@ -200,6 +200,8 @@ class VenueClient(ABC):
 
         Parameters
         ----------
+        row : callable
+            A record's columns; several where a venue tells several rows in one record.
         spacing_ms, **more
             Of `paging.Range`.
         """
@@ -215,10 +217,12 @@ class VenueClient(ABC):
                 records = fetch_range(page, wanted, lambda r: request.clock(r.value))
             except PagingFault as fault:
                 raise self._beside(request, contract, str(fault), "unexplained_gap", walk) from fault
-            rows += [
-                {**self._identity(contract), **row(contract, request.told(r.value)), "payload_sha256": r.payload_sha256}
-                for r in records
-            ]
+            for record in records:
+                told = row(contract, request.told(record.value))
+                rows += [
+                    {**self._identity(contract), **columns, "payload_sha256": record.payload_sha256}
+                    for columns in (told if isinstance(told, list) else [told])
+                ]
         return self._capture(dataset, rows, tuple(payloads), f"{self.method} {request.path}")
 
     def _liquidations(
@@ -270,6 +274,44 @@ class VenueClient(ABC):
                 for wire in wires(contract, r.value)
             ]
         return self._capture("liquidations", rows, tuple(payloads), f"{self.method} {request.path}")
+
+    def _events(
+        self, page: Callable[[int, int, int], list[Record]], span: tuple[int, int], widest_ms: int, where: str
+    ) -> list[Record]:
+        """Return every event of [start, end) from a list that answers windows of `widest_ms` at most, in time order.
+
+        Which end of its window a full page shows need not be known: a window that fills a page is walked from both.
+
+        Parameters
+        ----------
+        page : callable
+            Of the pager; its records are ``WireLiquidation``.
+        where : str
+            What is asked, for messages.
+        """
+        limit = self._limits["liquidations"]
+        is_full = False
+
+        def counted(since: int, until: int, most: int) -> list[Record]:
+            nonlocal is_full
+            records = page(since, until, most)
+            is_full = is_full or len(records) >= most
+            return records
+
+        found: dict[str, Record] = {}
+        for since in range(*span, widest_ms):
+            window = Range(since, min(span[1], since + widest_ms), HOUR_MS, limit)
+            is_full = False
+            for newest_first in (True, False):
+                if newest_first or is_full:
+                    try:
+                        walked = fetch_events(counted, window, lambda r: r.value.ms, newest_first=newest_first)
+                    except PagingFault as fault:
+                        raise SourceOutage(
+                            "venue_error", f"{self.venue} {where}: {fault}", "unexplained_gap"
+                        ) from fault
+                    found.update((repr(record), record) for record in walked)
+        return sorted(found.values(), key=lambda r: (r.value.ms is None, r.value.ms or 0, repr(r)))
 
     def _pages(
         self, request: Request, contract: Contract, payloads: list[str], oldest_ms: int, walk: Walk

@@ -6,6 +6,7 @@ over the values (``quality``).
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,6 +75,12 @@ def iso_ms_of(value: Any) -> int | None:
 def iso_of(ms: int) -> str:
     """Return milliseconds as an ISO 8601 time with milliseconds, in UTC."""
     return f"{(EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}Z"
+
+
+def ms_of_seconds(value: Any) -> int | None:
+    """Return a time in seconds, whole or not, as whole milliseconds; None where it is absent, no number or far from any market."""
+    seconds = figure(value)
+    return None if seconds is None or not math.isfinite(seconds) else ms_of(round(seconds * 1000))
 
 
 def instant(ms: int | None) -> datetime | None:

@@ -21,6 +21,7 @@ TERMS = {
     "BTC-USD-SWAP": ContractTerms("BTC", "inverse", 100.0),
     "BTC-USDT": ContractTerms("BTC", "linear", 0.001),
     "AVAX": ContractTerms("AVAX", "linear", 1.0),
+    "BTC_USDT": ContractTerms("BTC", "linear", 0.0001),
     "币安人生/USDT:USDT": ContractTerms("币安人生", "linear", 1.0),
     "BTC-USD": ContractTerms("BTC", "linear", 1.0),
     "BTC-PERPETUAL": ContractTerms("BTC", "inverse", 10.0),
@@ -105,6 +106,17 @@ GOLDEN = [
         ),
         ("okx", "short", "buy", 13.0, 13_000.0, 13_000 * 0.007831, 0.007831, "bankruptcy", 1692266434010),
     ),
+    # Gate: the order's size is contracts and signed, below 0 it sells a long; the price is that of the fills.
+    (
+        "gate",
+        [
+            {
+                "time": 1548654951, "contract": "BTC_USDT", "size": 600, "order_size": -600, "order_price": "3405",
+                "fill_price": "3424", "left": 0,
+            }
+        ],
+        ("gate", "long", "sell", 600.0, 0.06, 0.06 * 3424, 3424.0, "average_fill", 1548654951000),
+    ),
     # HTX: `amount` is coin.
     (
         "htx",
@@ -173,6 +185,23 @@ GOLDEN = [
         },
         ("deribit", "long", "sell", None, 100 / 8950, 100.0, 8950.0, "average_fill", 1590484512188),
     ),
+    # HTX's REST list, as ccxt has recorded it: `amount` is contracts here, and the turnover is that of 0.002 coin.
+    (
+        "htx_list",
+        {
+            "code": 200,
+            "message": "Success",
+            "data": [
+                {
+                    "id": "150153038758", "contract_code": "BTC-USDT", "liquidation_time": "1781849094165", "side": "buy",
+                    "position_side": "short", "volume": "2", "amount": "2", "bankrupt_price": "62978.5",
+                    "trade_turnover": "125.957",
+                }
+            ],
+            "ts": 1781854869221,
+        },
+        ("htx", "short", "buy", 2.0, 0.002, 125.957, 62978.5, "bankruptcy", 1781849094165),
+    ),
 ]  # fmt: skip
 
 
@@ -234,6 +263,15 @@ def _message(stream: str, symbol: str, position: str, ms: int, quantity: str, pr
         trade |= {"amount": float(quantity), "price": float(price)}
         ordinary = {k: v for k, v in trade.items() if k != "liquidation"}
         return {"params": {"channel": f"trades.{symbol}.100ms", "data": [ordinary, trade]}}
+    if stream == "gate":
+        signed = float(quantity) * (-1 if position == "long" else 1)
+        # The position may have been larger than what was closed; the clock is in seconds.
+        told = {"size": -2 * signed, "order_size": signed, "order_price": str(float(price) * 0.99), "fill_price": price}
+        return [{"time": ms / 1000, "contract": symbol, "left": 0, **told}]
+    if stream == "htx_list":
+        told = {"side": order, "position_side": position if ms % 2 else "both", "liquidation_time": str(ms)}
+        told |= {"contract_code": symbol, "volume": quantity, "amount": "7", "bankrupt_price": price}
+        return {"code": 200, "message": "Success", "data": [told], "ts": ms}
     assert stream == "htx"
     offset = "close" if ms % 2 else "both"
     record = {"contract_code": symbol, "direction": order, "offset": offset, "amount": float(quantity)}
@@ -250,11 +288,13 @@ ONE_IS = {
     ("bybit_inverse", "BTCUSD"): ("quote", 1.0),
     ("okx", "IOST-USDT-SWAP"): ("base", 1_000.0),
     ("okx", "BTC-USD-SWAP"): ("quote", 100.0),
+    ("gate", "BTC_USDT"): ("base", 0.0001),
     ("htx", "BTC-USDT"): ("base", 1.0),
     ("hyperliquid", "AVAX"): ("base", 1.0),
     ("dydx", "BTC-USD"): ("base", 1.0),
     ("deribit", "BTC-PERPETUAL"): ("quote", 1.0),
     ("deribit", "SOL_USDC-PERPETUAL"): ("base", 1.0),
+    ("htx_list", "BTC-USDT"): ("base", 0.001),
 }
 
 
