@@ -28,12 +28,12 @@ OTHERS_DAYS = 3
 SEED = 7
 # Four wire formats; the others would only cost time.
 VENUES = ("binance", "bybit", "okx", "hyperliquid")
-# Without a history, so there on the day itself or never; the other venues keep one of open interest.
-_ONLY_AS_OF_NOW = [
+# Gone on the next day: what exists as of now, and a list whose memory is one day. The others' open interest has a history.
+_OF_THE_DAY = [
     (venue, dataset)
     for venue in VENUES
     for dataset in EXCHANGES[venue]
-    if dataset in AS_OF_NOW or (venue, dataset) == ("hyperliquid", "open_interest")
+    if dataset in AS_OF_NOW or (venue, dataset) in (("hyperliquid", "open_interest"), ("okx", "liquidations"))
 ]
 FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"), ("leverage_tiers", "leverage_tiers"))
 
@@ -84,7 +84,7 @@ def run_demo(
             return execute(defs, instance, job, days, watch=watch, tags=tags, only=only)
 
     _import_files(home, settings, world, after, watch)
-    outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _ONLY_AS_OF_NOW])
+    outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _OF_THE_DAY])
     reference, *others = VENUES
     if outcome.is_success:
         outcome = visit(after, "collect_raw", [first, CRASH_DAY], _assets_of([reference]))
@@ -97,7 +97,12 @@ def run_demo(
 
 
 def _assets_of(venues: Sequence[str]) -> list[AssetKey]:
-    return [AssetKey(["lake", f"{venue}_{dataset}"]) for venue in venues for dataset in EXCHANGES[venue]]
+    return [
+        AssetKey(["lake", f"{venue}_{dataset}"])
+        for venue in venues
+        for dataset in EXCHANGES[venue]
+        if (venue, dataset) not in _OF_THE_DAY
+    ]
 
 
 def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:
