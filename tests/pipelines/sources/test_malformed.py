@@ -27,11 +27,13 @@ from pipelines.lake.views import create_raw_views
 from pipelines.sandbox.world import World
 from pipelines.sources.exchanges import EXCHANGES, client_class
 from pipelines.sources.gate import Gate
+from pipelines.sources.hyperliquid import LIQUIDATOR_VAULT
 from pipelines.sources.transport import RetryPolicy
 from pipelines.sources.venue import VenueClient
 from quality.schemas.raw import RAW_TABLES
 
-FIRST, DAY, NOW = date(2025, 9, 1), date(2025, 9, 3), datetime(2025, 9, 4, 12, 30)
+# The market crashes on the running day: every venue has something to tell of every dataset.
+FIRST, DAY, NOW = date(2025, 9, 1), date(2025, 9, 3), datetime(2025, 9, 4, 23, 30)
 OUTAGES = {"unreachable", "rate_limited", "banned", "geoblocked", "venue_error"}
 PLACES = [(venue, dataset) for venue, datasets in EXCHANGES.items() for dataset in datasets]
 
@@ -41,7 +43,10 @@ OWN_WORDS = {"venue_symbol", "listed_at_utc"}
 # Rows as of now that a venue's own names and clock tell apart, and nothing else: another name is another row.
 BY_NAME = ("tickers", "leverage_tiers", "insurance_funds")
 # Hyperliquid's coins and their figures are two lists that belong together by place: only their lengths can be compared.
-BY_PLACE = {"hyperliquid": ("instruments", "open_interest")}
+BY_PLACE = {"hyperliquid": ("instruments", "open_interest", "tickers")}
+
+# Hyperliquid tells liquidations and positions of accounts: some of the sandbox's own.
+ACCOUNTS = (LIQUIDATOR_VAULT, *(f"0x{number:040x}" for number in range(1, 9)))
 
 Row = dict[str, Any]
 
@@ -59,14 +64,15 @@ class Bench:
             base_url=BASE_URL,
             policy=RetryPolicy(attempts_count=2),
             sleep=self.clock.sleep,
+            **({"addresses": ACCOUNTS} if venue == "hyperliquid" else {}),
         )
         self.client._connection()[0].session.mount("http://", self.market)
         self.days = {
-            d: DAY if d not in ("depth_bands", "instruments") and self._offers(d, DAY) else NOW.date()
+            d: DAY if d not in ("depth_bands", "instruments", "liquidations") and self._offers(d, DAY) else NOW.date()
             for d in EXCHANGES[venue]
         }
         self.truth = {d: self._land(d)[0] for d in EXCHANGES[venue]}
-        assert all(self.truth.values())
+        assert all(self.truth.values()), [d for d, rows in self.truth.items() if not rows]
 
     def _offers(self, dataset: str, day: date) -> bool:
         first = self.client.first_offered_day(dataset)
@@ -170,7 +176,7 @@ def assert_lawful(dataset: str, row: Row) -> None:
 
 @pytest.fixture(scope="module")
 def benches() -> dict[str, Bench]:
-    world = World(3, FIRST, 4, assets=("BTC", "SOL"))
+    world = World(3, FIRST, 4, assets=("BTC", "SOL"), crash_day=NOW.date())
     return {venue: Bench(venue, world) for venue in EXCHANGES}
 
 
