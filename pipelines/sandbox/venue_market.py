@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sandbox.books import Book
+from pipelines.sandbox.minutes import MINUTE_MS, minute_columns
 from pipelines.sandbox.profiles import AssetProfile, stream
 from pipelines.sandbox.world import Candles, Funding, OpenInterest, World
 
@@ -129,6 +130,28 @@ class VenueMarket:
         """Return the hour of an instant as far as it has run, or None where the market does not show that hour."""
         running = self.world.open_candle(asset, at)
         return None if running is None else self._own(asset, running)
+
+    def minute_candles(self, asset: str) -> Candles:
+        """Return the candles of every minute that the market shows; volumes of 60 add up to those of their hour."""
+        prices, weight = self.world.minute_prices(asset), self.world.minute_weights(asset)
+        if self.share.size_frac != 1:
+            prices = self._moved(asset, prices)
+        return Candles(
+            **minute_columns(prices, self.candles(asset), weight, self.profile(asset).quantity_decimals)  # type: ignore[arg-type]  # whole numbers where Candles has them, by name
+        )
+
+    def minutes_begun(self, asset: str, at: datetime) -> Candles:
+        """Return the candles of every minute that has begun; nothing is known of the running one but its first price."""
+        minutes = self.minute_candles(asset)
+        at_ms = int(np.datetime64(at, "ms").astype(np.int64))
+        count = int(minutes.start_ms.searchsorted(at_ms, "right"))
+        begun = Candles(**{k: v[:count].copy() for k, v in vars(minutes).items()})
+        if begun.start_ms.size and begun.start_ms[-1] + MINUTE_MS > at_ms:
+            for name in ("high_quote", "low_quote", "close_quote"):
+                getattr(begun, name)[-1] = begun.open_quote[-1]
+            for name in ("volume_base", "volume_usd", "taker_buy_base", "trades_count"):
+                getattr(begun, name)[-1] = 0
+        return begun
 
     def funding(self, asset: str) -> Funding:
         """Return the settlements of every day shown, at the venue's interval."""

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.sandbox.minutes import MINUTE_MS
 from pipelines.sandbox.profiles import AssetProfile
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import HOUR_MS, to_ms
@@ -68,6 +69,8 @@ class BinanceSeries(ABC):
         https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Kline-Candlestick-Data
         """
         asset = self._asset_of[self._symbol_of(query)]
+        if query.get("interval") == "1m":
+            return self._page_of_minutes(query, now, asset)
         return self._page_of_klines(query, now, asset, "trade", self.market.open_candle(asset, now))
 
     def mark_price_klines(self, query: Mapping[str, str], now: datetime) -> list[list[Any]]:
@@ -219,7 +222,7 @@ class BinanceSeries(ABC):
     ) -> list[list[Any]]:
         """Cut a page out of the hours that have begun, the running one last."""
         if query.get("interval") != "1h":
-            # The venue has fifteen intervals, the sandbox one.
+            # The venue has fifteen intervals, the sandbox this one, and minutes of trades.
             raise BinanceError(-1120, "Invalid interval.")
         window = window_of(query, default=500, most=1500)
         rows = self._keep(kind, asset, lambda: self._klines(asset, kind, self._hours(asset, kind)))
@@ -228,11 +231,18 @@ class BinanceSeries(ABC):
         # Copies: what is served may be cut and spoiled.
         return [list(row) for row in self._cut_klines(shown, [row[0] for row in shown], window)]
 
+    def _page_of_minutes(self, query: Mapping[str, str], now: datetime, asset: str) -> list[list[Any]]:
+        """Cut a page out of the minutes that have begun; there are too many to write all of them for each page."""
+        window = window_of(query, default=500, most=1500)
+        begun = self.market.minutes_begun(asset, now)
+        shown = self._cut_klines(list(range(begun.start_ms.size)), begun.start_ms.tolist(), window)
+        return self._klines(asset, "trade", begun.at(shown), MINUTE_MS)
+
     def _hours(self, asset: str, kind: str) -> Any:
         market = self.market
         return {"trade": market.candles, "mark": market.mark_candles, "index": market.index_candles}[kind](asset)
 
-    def _klines(self, asset: str, kind: str, candles: Any) -> list[list[Any]]:
+    def _klines(self, asset: str, kind: str, candles: Any, length_ms: int = HOUR_MS) -> list[list[Any]]:
         """Return klines of twelve entries: open time, four prices, volume, close time, second volume, count, taker buys, ignored."""
         profile, columns = self.market.profile(asset), vars(candles)
         rows = []
@@ -245,7 +255,7 @@ class BinanceSeries(ABC):
             if kind == "trade":
                 traded, second, bought, second_bought = self._kline_volumes(profile, candle)
                 count = int(candle["trades_count"])
-            rows.append([start, *prices, traded, start + HOUR_MS - 1, second, count, bought, second_bought, "0"])
+            rows.append([start, *prices, traded, start + length_ms - 1, second, count, bought, second_bought, "0"])
         return rows
 
     def _statistic_of(self, query: Mapping[str, str], keys: tuple[str, ...]) -> tuple[str, dict[str, str]]:

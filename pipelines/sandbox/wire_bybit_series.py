@@ -20,6 +20,7 @@ from pipelines.sandbox.venue_market import LongShortRatios, VenueMarket
 from pipelines.sandbox.wire import HOUR_MS, to_ms
 from pipelines.sandbox.wire_bybit_pages import (
     BybitError,
+    Window,
     category_of,
     envelope,
     limit_of,
@@ -239,11 +240,14 @@ class BybitSeries:
 
     def _page_of_klines(self, query: Mapping[str, str], now: datetime, kind: str) -> dict[str, Any]:
         listing = self._listing(query, now)
-        if query.get("interval") != "60":
-            # The venue has thirteen intervals, the sandbox one.
-            raise BybitError("Invalid period!", now)
         window = window_of(query, now, "start", "end", default=200, most=1000)
-        page = newest_first(self._klines(listing, kind, now), lambda r: int(r[0]), window)
+        if query.get("interval") == "60":
+            page = newest_first(self._klines(listing, kind, now), lambda r: int(r[0]), window)
+        elif query.get("interval") == "1" and kind == "trade":
+            page = self._minutes(listing, now, window)
+        else:
+            # The venue has thirteen intervals, the sandbox this one, and minutes of trades.
+            raise BybitError("Invalid period!", now)
         result = {"symbol": listing.symbol, "category": listing.category, "list": [list(row) for row in page]}
         return envelope(result, to_ms(now))
 
@@ -261,6 +265,16 @@ class BybitSeries:
         if running is None:
             return rows[:done]
         return [*rows[:done], *_klines_of(listing, market.profile(asset), running)]
+
+    def _minutes(self, listing: Listing, now: datetime, window: Window) -> list[list[str]]:
+        """Return a page of the minutes that have begun; there are too many to write all of them for each page."""
+        if listing.status != "Trading":
+            return []
+        market = self.market_of(listing)
+        begun = market.minutes_begun(listing.asset, now)
+        times = begun.start_ms.tolist()
+        shown = newest_first(range(len(times)), times.__getitem__, window)
+        return _klines_of(listing, market.profile(listing.asset), begun.at(shown))
 
     def _instrument(self, listing: Listing) -> dict[str, Any]:
         profile = self.market.profile(listing.asset)

@@ -7,6 +7,7 @@ Same arguments, same bytes. Nothing here imports ``assets/cascade``: the world i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.sandbox.books import Book, draw_book
 from pipelines.sandbox.crash import CRASH_HOURS, Crash, delay_entries, onset_minute, run_crash
+from pipelines.sandbox.minutes import ORDINARY_WEIGHT
 from pipelines.sandbox.paths import MINUTES_PER_DAY, fundamental_log_price, market_factor
 from pipelines.sandbox.profiles import AssetProfile, profiles_of, stream
 from pipelines.sandbox.traders import Population, Traders, draw_population, enter, published, settle_hours, stock_base
@@ -27,7 +29,10 @@ TRADER_WARM_DAYS = 16
 
 @dataclass(frozen=True)
 class Candles:
-    """Hourly trade candles of a contract, arrays of one length in time order; prices in quote, volumes in base and USD."""
+    """Trade candles of a contract, hourly where nothing else is said; prices in quote, volumes in base and USD.
+
+    Arrays of one length in time order.
+    """
 
     start_ms: NDArray[np.int64]
     open_quote: NDArray[np.float64]
@@ -38,6 +43,11 @@ class Candles:
     volume_usd: NDArray[np.float64]
     taker_buy_base: NDArray[np.float64]
     trades_count: NDArray[np.int64]
+
+    def at(self, places: Sequence[int]) -> Candles:
+        """Return the candles at these places."""
+        chosen = np.asarray(places, dtype=np.int64)
+        return Candles(**{k: v[chosen] for k, v in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,19 @@ class World:
         self._market(asset)
         skip = WARM_DAYS * 24
         return Candles(**{k: v[skip:] for k, v in vars(self._candles[asset]).items()})
+
+    def minute_prices(self, asset: str) -> NDArray[np.float64]:
+        """Return the price at the start of every minute shown, and at the end of the last one."""
+        market = self._market(asset)
+        return np.asarray(market.ticks[WARM_DAYS * MINUTES_PER_DAY :] / 10**market.profile.price_decimals)
+
+    def minute_weights(self, asset: str) -> NDArray[np.int64]:
+        """Return how busy every minute shown is beside the others of its hour: price moves and forced sales stir it."""
+        market, prices = self._market(asset), self.minute_prices(asset)
+        rng = stream(self.seed, asset, "minutes")
+        forced = market.forced_base[WARM_DAYS * MINUTES_PER_DAY :] / (market.profile.hourly_volume_base / 60)
+        busy = rng.lognormal(0.0, 0.5, forced.size) * (1.0 + 250.0 * np.abs(np.diff(prices)) / prices[:-1]) + forced
+        return np.asarray(np.maximum(1, np.round(ORDINARY_WEIGHT * busy)), dtype=np.int64)
 
     def daily_returns(self, asset: str) -> tuple[list[date], NDArray[np.float64]]:
         """Return days and close-to-open returns of the warm-up and of every day shown (for the feeds)."""

@@ -91,6 +91,7 @@ class BinanceUsdm(VenueClient):
     catalogue_path = "/fapi/v1/exchangeInfo"
     limits = {  # noqa: RUF012 - a constant of the class
         "candles": KLINES_LIMIT,
+        "minute_candles": KLINES_LIMIT,
         "funding_rates": FUNDING_LIMIT,
         "open_interest": STATISTICS_LIMIT,
         "long_short_ratios": STATISTICS_LIMIT,
@@ -120,7 +121,14 @@ class BinanceUsdm(VenueClient):
         }
         return self._joined(*(self._candles_of(kind, request, (day, last)) for kind, request in kinds.items()))
 
-    def _candles_of(self, kind: str, request: Request, days: tuple[date, date | None]) -> Capture:
+    def minute_candles(self, day: date, last: date | None = None) -> Capture:
+        """Return the candles of trades of every minute of the UTC days `day` to `last`; the running one is as it is now."""
+        request = self._klines("klines", by_symbol, "1m")
+        return self._candles_of("trade", request, (day, last), dataset="minute_candles")
+
+    def _candles_of(
+        self, kind: str, request: Request, days: tuple[date, date | None], *, dataset: str = "candles"
+    ) -> Capture:
         def entries(record: Any) -> list[Any]:
             if not isinstance(record, list):
                 return []
@@ -128,7 +136,7 @@ class BinanceUsdm(VenueClient):
             traded = record[self.volume_entry : self.volume_entry + 1] if kind == "trade" else []
             return [*[*record[1:5], *[None] * 4][:4], *traded]
 
-        return self._candles(request, days, entries, price_kind=kind, is_volume_in_base=True)
+        return self._candles(request, days, entries, price_kind=kind, is_volume_in_base=True, dataset=dataset)
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps."""
@@ -266,10 +274,10 @@ class BinanceUsdm(VenueClient):
         method = "".join(_named(part) for part in name.split("/"))
         return f"{self.family}PublicGet{method}", f"/{self.family}/v1/{name}"
 
-    def _klines(self, name: str, subject: Subject) -> Request:
+    def _klines(self, name: str, subject: Subject, interval: str = "1h") -> Request:
         return Request(
             *self._public(name),
-            _asked(subject, self.longest_window_ms, interval="1h"),
+            _asked(subject, self.longest_window_ms, interval=interval),
             _records(subject),
             lambda v: ms_of(v[0]) if isinstance(v, list) and v else None,
             width=12,

@@ -105,11 +105,13 @@ def _traded(value: Any, contract: Contract) -> list[Any]:
     return [[*row[:5], *row[6:4:-1]] if isinstance(row, list) else row for row in rows]
 
 
-def _klines(name: str, path: str, records: Callable[[Any, Contract], list[Any]], width: int) -> Request:
+def _klines(
+    name: str, path: str, records: Callable[[Any, Contract], list[Any]], width: int, interval: str = "60"
+) -> Request:
     return Request(
         f"publicGetV5Market{name}",
         f"/v5/market/{path}",
-        _asked("start", "end", 1, KLINES_LIMIT, interval="60"),
+        _asked("start", "end", 1, KLINES_LIMIT, interval=interval),
         records,
         lambda v: ms_of(v[0]) if isinstance(v, list) and v else None,
         width=width,
@@ -121,6 +123,7 @@ _CANDLES = {
     "mark": _klines("MarkPriceKline", "mark-price-kline", _records, 5),
     "index": _klines("IndexPriceKline", "index-price-kline", _records, 5),
 }
+_MINUTES = _klines("Kline", "kline", _traded, 7, interval="1")
 _FUNDING = Request(
     "publicGetV5MarketFundingHistory",
     "/v5/market/funding/history",
@@ -144,6 +147,11 @@ _RATIOS = Request(
 )
 
 
+def _entries(record: Any) -> list[Any]:
+    """Return a kline's prices, and of trades the coins."""
+    return record[1:6] if isinstance(record, list) else []
+
+
 def _book(value: Any) -> WireBook:
     result = of(value, "result")
     return WireBook(of(result, "b"), of(result, "a"), of(result, "ts"))
@@ -162,6 +170,7 @@ class Bybit(VenueClient):
     catalogue_payload = 0
     limits = {  # noqa: RUF012 - a constant of the class
         "candles": KLINES_LIMIT,
+        "minute_candles": KLINES_LIMIT,
         "funding_rates": FUNDING_WINDOW_LIMIT,
         "open_interest": OPEN_INTEREST_LIMIT,
         "long_short_ratios": RATIOS_LIMIT,
@@ -177,16 +186,16 @@ class Bybit(VenueClient):
 
         The running hour is as it is now.
         """
-
-        def entries(record: Any) -> list[Any]:
-            return record[1:6] if isinstance(record, list) else []
-
         return self._joined(
             *(
-                self._candles(request, (day, last), entries, price_kind=kind, is_volume_in_base=True)
+                self._candles(request, (day, last), _entries, price_kind=kind, is_volume_in_base=True)
                 for kind, request in _CANDLES.items()
             )
         )
+
+    def minute_candles(self, day: date, last: date | None = None) -> Capture:
+        """Return the candles of trades of every minute of the UTC days `day` to `last`; the running one is as it is now."""
+        return self._candles(_MINUTES, (day, last), _entries, is_volume_in_base=True, dataset="minute_candles")
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps."""

@@ -31,15 +31,27 @@ _CLIENTS: dict[str, tuple[str, str]] = {
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
 AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds", "perp_positions"})
 
+# What costs many requests and rows, so that it is fetched only where universe.yml asks for it.
+ON_REQUEST = frozenset({"minute_candles"})
+
 _SERIES = ("candles", "funding_rates", "open_interest")
 
 # Venue -> the raw datasets that its client has a method for.
 EXCHANGES: dict[str, tuple[str, ...]] = {
-    "binance": ("instruments", *_SERIES, "long_short_ratios", "depth_bands", "tickers", "insurance_funds"),
-    "binance_coinm": ("instruments", *_SERIES, "long_short_ratios", "depth_bands", "tickers"),
+    "binance": (
+        "instruments",
+        *_SERIES,
+        "minute_candles",
+        "long_short_ratios",
+        "depth_bands",
+        "tickers",
+        "insurance_funds",
+    ),
+    "binance_coinm": ("instruments", *_SERIES, "minute_candles", "long_short_ratios", "depth_bands", "tickers"),
     "bybit": (
         "instruments",
         *_SERIES,
+        "minute_candles",
         "long_short_ratios",
         "depth_bands",
         "tickers",
@@ -113,6 +125,6 @@ def offers_table() -> str:
             if dataset in AS_OF_NOW | client.only_now:
                 back = "as of now"
             counted = "contracts, told or brought to base units" if client.counts_contracts else "base units"
-            shown = counted if dataset in ("candles", "open_interest", "depth_bands") else ""
+            shown = counted if dataset in ("candles", "minute_candles", "open_interest", "depth_bands") else ""
             lines.append(f"| {venue} | {dataset} | {f'{limit:,}' if limit else ''} | {back} | {shown} |")
     return "\n".join(lines)

@@ -35,6 +35,7 @@ from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
 from quality.schemas.raw import RAW_TABLES
 
 HOUR_MS = 3_600_000
+CANDLE_LENGTHS = {"candles": timedelta(hours=1), "minute_candles": timedelta(minutes=1)}
 
 # Our clock may be behind the venue's: what it is about to forget is not asked for.
 CLOCK_MARGIN = timedelta(minutes=5)
@@ -417,9 +418,10 @@ class VenueClient(ABC):
         *,
         price_kind: str = "trade",
         is_volume_in_base: bool = False,
+        dataset: str = "candles",
         **more: Any,
     ) -> Capture:
-        """Return a series of hourly candles.
+        """Return a series of candles, hourly or by the minute.
 
         Parameters
         ----------
@@ -429,16 +431,20 @@ class VenueClient(ABC):
             ``trade``, ``mark`` or ``index``.
         is_volume_in_base : bool
             True where the volume is in base units whatever else the venue counts.
+        dataset : str
+            ``candles`` or ``minute_candles``, which are of trades alone.
         """
+        length = CANDLE_LENGTHS[dataset]
+        of_kind = {"price_kind": price_kind} if dataset == "candles" else {}
 
         def row(contract: Contract, record: Any) -> dict[str, Any]:
             begins = instant(request.clock(record))
             opened, high, low, close, traded = [*entries(record), *[None] * 5][:5]
             volume = figure(traded)
             return {
-                "price_kind": price_kind,
+                **of_kind,
                 "interval_start_utc": begins,
-                "interval_end_utc": begins + timedelta(hours=1) if begins else None,
+                "interval_end_utc": begins + length if begins else None,
                 "open_quote": figure(opened),
                 "high_quote": figure(high),
                 "low_quote": figure(low),
@@ -446,7 +452,7 @@ class VenueClient(ABC):
                 "volume_base": volume if is_volume_in_base else self._in_base(contract, volume),
             }
 
-        return self._series("candles", request, days, row, **more)
+        return self._series(dataset, request, days, row, **{"spacing_ms": length // timedelta(milliseconds=1), **more})
 
     def _depth_bands(
         self, endpoint: str, path: str, query: Callable[[Contract], Mapping[str, Any]], book: Callable[[Any], WireBook]

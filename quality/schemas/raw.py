@@ -78,35 +78,21 @@ INSTRUMENTS = Table(
     schema_version=2,
 )
 
-CANDLES = Table(
-    "raw",
-    "candles",
-    "Hourly candles. One row per venue, symbol, price kind and interval start.",
-    grain=("venue", "venue_symbol", "price_kind", "interval_start_utc"),
-    fields=fields(
-        "venue",
-        "venue_symbol",
-        "asset",
-        "price_kind",
-        "interval_start_utc",
-        "interval_end_utc",
-        "open_quote",
-        "high_quote",
-        "low_quote",
-        "close_quote",
-        "volume_base",
-        "payload_sha256",
-    ),
-    # Mark and index candles have no volume.
-    nullable=frozenset({"volume_base"}),
-    rules=(
-        *_IDENTITY,
-        Rule(
-            "unknown_price_kind",
-            "price_kind",
-            ~_c("price_kind").is_in(["trade", "mark", "index"]),
-            "price_kind_is_known",
-        ),
+# What every candle has, whatever its length; mark and index candles have no volume.
+_CANDLE_FIGURES = ("open_quote", "high_quote", "low_quote", "close_quote", "volume_base")
+
+
+def _candle_rules(length: timedelta, every: str, on_the: str, long: str) -> tuple[Rule, ...]:
+    """Return the laws of candles of one length, which start on whole multiples of it.
+
+    Parameters
+    ----------
+    length, every : timedelta, str
+        The length, and polars' word for it.
+    on_the, long : str
+        Where a candle starts and how long it is, in the words of reasons and sentences: ``hour`` and ``one_hour``.
+    """
+    return (
         _positive("open_quote"),
         _positive("high_quote"),
         _positive("low_quote"),
@@ -126,18 +112,64 @@ CANDLES = Table(
             "low_is_not_above_open_and_close",
         ),
         Rule(
-            "not_on_the_hour",
+            f"not_on_the_{on_the}",
             "interval_start_utc",
-            _c("interval_start_utc") != _c("interval_start_utc").dt.truncate("1h"),
-            "interval_starts_on_the_hour",
+            _c("interval_start_utc") != _c("interval_start_utc").dt.truncate(every),
+            f"interval_starts_on_the_{on_the}",
         ),
         Rule(
-            "interval_not_one_hour",
+            f"interval_not_{long}",
             "interval_end_utc",
-            (_c("interval_end_utc") - _c("interval_start_utc")) != pl.lit(timedelta(hours=1)),
-            "interval_is_one_hour",
+            (_c("interval_end_utc") - _c("interval_start_utc")) != pl.lit(length),
+            f"interval_is_{long}",
         ),
+    )
+
+
+CANDLES = Table(
+    "raw",
+    "candles",
+    "Hourly candles. One row per venue, symbol, price kind and interval start.",
+    grain=("venue", "venue_symbol", "price_kind", "interval_start_utc"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "price_kind",
+        "interval_start_utc",
+        "interval_end_utc",
+        *_CANDLE_FIGURES,
+        "payload_sha256",
     ),
+    nullable=frozenset({"volume_base"}),
+    rules=(
+        *_IDENTITY,
+        Rule(
+            "unknown_price_kind",
+            "price_kind",
+            ~_c("price_kind").is_in(["trade", "mark", "index"]),
+            "price_kind_is_known",
+        ),
+        *_candle_rules(timedelta(hours=1), "1h", "hour", "one_hour"),
+    ),
+)
+
+MINUTE_CANDLES = Table(
+    "raw",
+    "minute_candles",
+    "Candles of trades by the minute. One row per venue, symbol and interval start.",
+    grain=("venue", "venue_symbol", "interval_start_utc"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "interval_start_utc",
+        "interval_end_utc",
+        *_CANDLE_FIGURES,
+        "payload_sha256",
+    ),
+    nullable=frozenset({"volume_base"}),
+    rules=(*_IDENTITY, *_candle_rules(timedelta(minutes=1), "1m", "minute", "one_minute")),
 )
 
 FUNDING_RATES = Table(
@@ -649,6 +681,7 @@ RAW_TABLES: dict[str, Table] = {
     for t in (
         INSTRUMENTS,
         CANDLES,
+        MINUTE_CANDLES,
         FUNDING_RATES,
         OPEN_INTEREST,
         DEPTH_BANDS,
@@ -669,6 +702,7 @@ RAW_TABLES: dict[str, Table] = {
 DAY_CLOCK: dict[str, str | None] = {
     "instruments": None,
     "candles": "interval_start_utc",
+    "minute_candles": "interval_start_utc",
     "funding_rates": "occurred_at_utc",
     "open_interest": "occurred_at_utc",
     "depth_bands": "occurred_at_utc",
