@@ -5,7 +5,7 @@ Belongs here: Protocols and the plain values that cross them. Does not: any impl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -150,6 +150,8 @@ class ExchangeSource(Protocol):
     venue: str
     source: str
     is_synthetic: bool
+    # Datasets that it offers and the user did not ask for.
+    left_out: Collection[str]
 
     def probe(self) -> None:
         """Ask the venue whether it answers; raise `SourceOutage` where it does not."""

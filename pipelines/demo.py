@@ -18,7 +18,7 @@ from pipelines.home import Home
 from pipelines.resources import build_resources
 from pipelines.runs import RunOutcome, Watch, execute, open_instance
 from pipelines.settings import Settings
-from pipelines.sources.exchanges import AS_OF_NOW, EXCHANGES
+from pipelines.sources.exchanges import AS_OF_NOW, EXCHANGES, ON_REQUEST
 
 # A world of its own: the dates are real calendar days, the prices never were.
 CRASH_DAY = date(2026, 3, 10)
@@ -101,7 +101,7 @@ def _assets_of(venues: Sequence[str]) -> list[AssetKey]:
         AssetKey(["lake", f"{venue}_{dataset}"])
         for venue in venues
         for dataset in EXCHANGES[venue]
-        if (venue, dataset) not in _OF_THE_DAY
+        if (venue, dataset) not in _OF_THE_DAY and dataset not in ON_REQUEST
     ]
 
 

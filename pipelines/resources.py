@@ -168,6 +168,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
             clock=clock,
             base_url=settings.exchange_base_url,
             universe=assets,
+            left_out=universe.left_out,
             is_synthetic=is_synthetic,
             gate=gate,
             journal=Journal(home.root / "walks", lake, clock),

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from assets.ports import Generation
-from pipelines.sources.exchanges import EXCHANGES
+from pipelines.sources.exchanges import EXCHANGES, ON_REQUEST
 
 DEFAULT_FILE = Path(__file__).with_suffix(".yml")
 
@@ -33,6 +33,7 @@ class Universe(BaseModel):
     always: tuple[Annotated[str, Field(pattern=r"^\S{1,64}$")], ...] = Field(min_length=1)
     top_by_open_interest_count: int = Field(ge=0, le=500)
     venues: tuple[str, ...]
+    minute_candles: bool = False
 
     @field_validator("always")
     @classmethod
@@ -46,6 +47,11 @@ class Universe(BaseModel):
         if unknown:
             raise ValueError(f"no exchange {', '.join(unknown)}: there are {', '.join(EXCHANGES)}")
         return tuple(dict.fromkeys(value))
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The datasets that exchanges offer and nobody asked for."""
+        return frozenset() if self.minute_candles else ON_REQUEST
 
 
 @dataclass(frozen=True)

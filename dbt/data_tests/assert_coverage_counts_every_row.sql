@@ -10,6 +10,7 @@ with covered as (
 present as (
     {%- for dataset, model in {
         'candles': 'fct_candles_hourly',
+        'minute_candles': 'fct_minute_candles',
         'funding_rates': 'fct_funding_rates',
         'open_interest': 'fct_open_interest_hourly',
         'liquidations': 'fct_liquidations',

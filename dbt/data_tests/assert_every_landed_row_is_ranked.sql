@@ -1,6 +1,7 @@
 -- A returned row is a dataset by its own days whose ranked rows are not as many as the manifest says were landed.
 {%- set datasets = {
     'candles': 'int_candles_ranked',
+    'minute_candles': 'int_minute_candles_ranked',
     'funding_rates': 'int_funding_rates_ranked',
     'open_interest': 'int_open_interest_ranked',
     'depth_bands': 'int_depth_bands_ranked',

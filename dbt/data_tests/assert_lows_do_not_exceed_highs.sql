@@ -1,6 +1,7 @@
 -- A returned row is a candle, price or recap whose open or close lies outside its low and high.
 {%- for model, clock in {
     'fct_candles_hourly': 'interval_start_utc',
+    'fct_minute_candles': 'interval_start_utc',
     'fct_prices_hourly': 'interval_start_utc',
     'fct_market_recaps_daily': 'recap_date_utc',
 }.items() %}

@@ -15,7 +15,7 @@ import json
 import math
 import time as wall
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
 
@@ -62,6 +62,8 @@ class VenueClient(ABC):
         Smaller page limits per dataset, for tests of page edges.
     journal : Journal or None
         Lets a series go on from the last page of a run that was killed; None begins at the first.
+    left_out : collection of str
+        Datasets that the user did not ask for.
 
     Raises
     ------
@@ -108,8 +110,9 @@ class VenueClient(ABC):
         sleep: Callable[[float], None] = wall.sleep,
         page_limits: Mapping[str, int] | None = None,
         journal: Journal | None = None,
+        left_out: Collection[str] = (),
     ) -> None:
-        self.is_synthetic = is_synthetic
+        self.is_synthetic, self.left_out = is_synthetic, left_out
         self._base_url = checked_base_url(base_url, is_synthetic=is_synthetic, source=self.venue)
         self._clock = clock
         self._universe = tuple(universe)

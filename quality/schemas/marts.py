@@ -63,6 +63,14 @@ _MARTS = (
         "volume_base volume_usd return_frac",
     ),
     _mart(
+        "fct_minute_candles",
+        "Trade candles by the minute, of the days and venues that were asked for. One row per instrument and minute.",
+        "instrument_id interval_start_utc",
+        "instrument_id venue asset interval_start_utc open_quote high_quote low_quote close_quote volume_base is_closed "
+        "source is_synthetic",
+        "volume_base",
+    ),
+    _mart(
         "fct_prices_hourly",
         "Reference prices over the venues. One row per asset and hour.",
         "asset interval_start_utc",
@@ -256,6 +264,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "dim_instruments": None,
     "dim_leverage_tiers": None,
     "fct_candles_hourly": "interval_start_utc",
+    "fct_minute_candles": "interval_start_utc",
     "fct_prices_hourly": "interval_start_utc",
     "fct_market_recaps_daily": "recap_date_utc",
     "fct_funding_rates": "settled_at_utc",

@@ -127,6 +127,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
     captured[first_day + timedelta(days=days_count - 1)] = end - timedelta(minutes=30)
     frames = {
         "candles": _candles(rng, hours, paths, captured),
+        "minute_candles": _minutes(paths, captured),
         "funding_rates": _funding(rng, hours, captured),
         "open_interest": _open_interest(rng, hours, paths, captured),
         "depth_bands": _depth(rng, hours, paths, captured),
@@ -217,6 +218,35 @@ def _candles(
                         moved = {k: float(str(row[k])) * off for k in row if k.endswith("_quote")}
                         rows.append({**row, **moved, "price_kind": kind, "volume_base": None})
     return _frame("candles", rows)
+
+
+def _minutes(paths: dict[str, np.ndarray], captured: dict[date, datetime]) -> pl.DataFrame:
+    """Two contracts of one venue on the third day, a minute missing; the first hour again in an import that differs."""
+    rows: list[dict[str, object]] = []
+    midnight = datetime.combine(sorted(captured)[2], time())
+    for asset in ("BTC", "ETH"):
+        for i in range(1440):
+            if asset == "ETH" and i == 700:
+                continue
+            opened, close = (float(paths[asset][48] * (1 + 1e-5 * (i + k))) for k in (0, 1))
+            start = midnight + timedelta(minutes=i)
+            row = {
+                "venue": "binance",
+                "venue_symbol": SYMBOLS["binance"].format(asset),
+                "asset": asset,
+                "interval_start_utc": start,
+                "interval_end_utc": start + timedelta(minutes=1),
+                "open_quote": opened,
+                "high_quote": close,
+                "low_quote": opened,
+                "close_quote": close,
+                "volume_base": 2.5,
+                **_stamp("ccxt", start, captured),
+            }
+            rows.append(row)
+            if i < 60:
+                rows.append({**row, "high_quote": close * 1.001, "close_quote": close * 1.001, "source": "multivenue"})
+    return _frame("minute_candles", rows)
 
 
 def _funding(rng: np.random.Generator, hours: Sequence[datetime], captured: dict[date, datetime]) -> pl.DataFrame:

@@ -423,6 +423,21 @@ def test_the_last_ratio_of_an_hour_is_kept_per_kind(warehouse: Any) -> None:
     ) == [("partial", 4 * 72, 48)]
 
 
+def test_minutes_are_owed_where_and_when_anyone_asked_for_them(warehouse: Any) -> None:
+    assert warehouse.rows(
+        "select asset, count(*), bool_and(is_closed), min(source), max(source) from marts.fct_minute_candles"
+        " group by asset order by asset"
+    ) == [("BTC", 1440, True, "ccxt", "ccxt"), ("ETH", 1439, True, "ccxt", "ccxt")]
+    assert warehouse.rows(
+        "select venue, coverage_date_utc, coverage_status, coverage_reason, expected_rows_count, observed_rows_count"
+        " from marts.fct_data_coverage_daily where dataset = 'minute_candles'"
+    ) == [("binance", _day(3), "partial", "venue_gap", 4 * 1440, 2879)]
+    assert warehouse.rows(
+        "select compared_rows_count, disagreeing_rows_count from marts.fct_source_disagreements_daily"
+        " where dataset = 'minute_candles'"
+    ) == [(120, 120)]
+
+
 def test_a_fund_without_a_price_is_counted_and_not_added(warehouse: Any) -> None:
     rows = warehouse.rows(
         "select f.balance_usd, f.balance_change_frac, f.funds_count, f.unpriced_funds_count, p.close_quote"

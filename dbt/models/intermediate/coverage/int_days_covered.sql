@@ -2,11 +2,11 @@
 with event_days as (
     select coverage_date_utc
     from {{ ref('int_rows_observed') }}
-    where dataset in ('candles', 'funding_rates', 'open_interest')
+    where dataset in ('candles', 'minute_candles', 'funding_rates', 'open_interest')
     union
     select capture_date_utc
     from {{ ref('stg_lake__outages') }}
-    where dataset in ('candles', 'funding_rates', 'open_interest')
+    where dataset in ('candles', 'minute_candles', 'funding_rates', 'open_interest')
 ),
 
 bounds as (

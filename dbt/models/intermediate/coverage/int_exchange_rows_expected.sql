@@ -10,7 +10,9 @@ with marks as (
         venue,
         is_synthetic
     from {{ ref('stg_lake__outages') }}
-    where dataset in ('candles', 'funding_rates', 'open_interest', 'long_short_ratios', 'depth_bands', 'instruments')
+    where dataset in (
+        'candles', 'minute_candles', 'funding_rates', 'open_interest', 'long_short_ratios', 'depth_bands', 'instruments'
+    )
 ),
 
 exchanges as (
@@ -21,19 +23,22 @@ exchanges as (
     group by venue
 ),
 
--- A book exists only as of now: it is due on the days on which anyone looked or tried to.
-book_days as (
+-- A book exists only as of now, and minutes are fetched where someone asks for them: they are due on the days on which
+-- anyone looked or tried to.
+looked_days as (
     select
+        dataset,
         venue,
         coverage_date_utc
     from {{ ref('int_rows_observed') }}
-    where dataset = 'depth_bands'
+    where dataset in ('depth_bands', 'minute_candles')
     union
     select
+        dataset,
         venue,
         capture_date_utc
     from {{ ref('stg_lake__outages') }}
-    where dataset = 'depth_bands'
+    where dataset in ('depth_bands', 'minute_candles')
 ),
 
 venue_days as (
@@ -45,12 +50,18 @@ venue_days as (
         days.due_until_hours
     from exchanges
     cross join (
-        select unnest(['candles', 'funding_rates', 'open_interest', 'long_short_ratios', 'depth_bands']) as dataset
+        select
+            unnest([
+                'candles', 'minute_candles', 'funding_rates', 'open_interest', 'long_short_ratios', 'depth_bands'
+            ]) as dataset
     ) as datasets
     cross join {{ ref('int_days_covered') }} as days
-    left join book_days
-        on exchanges.venue = book_days.venue and days.coverage_date_utc = book_days.coverage_date_utc
-    where datasets.dataset != 'depth_bands' or book_days.venue is not null
+    left join looked_days
+        on
+            datasets.dataset = looked_days.dataset
+            and exchanges.venue = looked_days.venue
+            and days.coverage_date_utc = looked_days.coverage_date_utc
+    where datasets.dataset not in ('depth_bands', 'minute_candles') or looked_days.venue is not null
 ),
 
 -- The longest interval of the day: a day on which the venue shortens its interval is then not shown as a gap.
@@ -105,7 +116,13 @@ due as (
         *,
         case
             when instrument_id is null then 0
-            else greatest(cast(floor(due_until_hours / step_hours) - ceil(due_from_hours / step_hours) as bigint), 0)
+            -- A minute is no exact fraction of an hour: without rounding first, minutes would be lost to the floor.
+            else greatest(
+                cast(
+                    floor(round(due_until_hours / step_hours, 6)) - ceil(round(due_from_hours / step_hours, 6)) as bigint
+                ),
+                0
+            )
         end as rows_count
     from instrument_days
 ),

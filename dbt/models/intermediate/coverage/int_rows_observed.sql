@@ -1,6 +1,7 @@
 {#- Dataset -> ranked model, day, and what one row due on a day is. -#}
 {%- set datasets = {
     'candles': ('int_candles_ranked', 'interval_start_utc', "count(*) filter (where price_kind = 'trade')"),
+    'minute_candles': ('int_minute_candles_ranked', 'interval_start_utc', 'count(*)'),
     'funding_rates': ('int_funding_rates_ranked', 'settled_at_utc', 'count(*)'),
     'open_interest': ('int_open_interest_ranked', 'interval_start_utc', 'count(*)'),
     'depth_bands': ('int_depth_bands_ranked', 'interval_start_utc', 'count(distinct (venue_symbol, interval_start_utc))'),

@@ -1,5 +1,6 @@
 {%- set datasets = {
     'int_candles_ranked': 'interval_start_utc',
+    'int_minute_candles_ranked': 'interval_start_utc',
     'int_funding_rates_ranked': 'settled_at_utc',
     'int_open_interest_ranked': 'interval_start_utc',
     'int_depth_bands_ranked': 'interval_start_utc',

@@ -2,6 +2,7 @@
     sources never show one at the same instant. -#}
 {%- set datasets = {
     'candles': ('int_candles_ranked', 'venue_symbol, price_kind', 'interval_start_utc', 'close_quote'),
+    'minute_candles': ('int_minute_candles_ranked', 'venue_symbol', 'interval_start_utc', 'close_quote'),
     'funding_rates': ('int_funding_rates_ranked', 'venue_symbol', 'settled_at_utc', 'funding_rate_frac'),
     'open_interest': (
         'int_open_interest_ranked', 'venue_symbol', "date_trunc('minute', occurred_at_utc)", 'open_interest_usd'
