@@ -6,6 +6,7 @@ Belongs here: rules over URLs that any source needs. Does not: requests (``trans
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 # Query keys that describe what was asked. Every other key's value is withheld: it may be a key, a signature, a token.
@@ -89,3 +90,10 @@ def redacted(request: str) -> str:
     )
     shown = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else f"{parts.path}"
     return f"{method} {shown}{'?' if query else ''}{query}".strip()
+
+
+def rehosted_all(urls: Any, base_url: str) -> Any:
+    """Return ccxt's addresses, which may be nested, on another host."""
+    if isinstance(urls, dict):
+        return {k: rehosted_all(v, base_url) for k, v in urls.items()}
+    return rehosted(urls, base_url)

@@ -1,6 +1,6 @@
 """From an order book to depth bands. Pure: no venue, no request, no clock.
 
-Belongs here: the sums and what a missing band means. Does not: fetching the book (``binance.py``).
+Belongs here: the sums, what a missing band means, which bodies of books are kept. Does not: fetching the book (``binance.py``).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 BANDS_BPS: tuple[int, ...] = (10, 25, 50, 100, 200, 300, 400, 500)
 
@@ -88,6 +89,55 @@ def bands_of(
     down = sorted((((mid - p) / mid), q) for p, q in bids)
     up = sorted((((p - mid) / mid), q) for p, q in asks)
     return mid, [Band(b, _within(down, b), _within(up, b)) for b in bands_bps]
+
+
+def rows_of(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, float]]) -> list[dict[str, float | None]]:
+    """Return a book's bands in the columns of the raw table; mean prices are not told of whole books.
+
+    Raises
+    ------
+    BookFault
+        As `mid_of`.
+    """
+    mid, bands = bands_of(bids, asks)
+    return [_row(mid, b.band_bps, b.bid_depth_base, b.ask_depth_base) for b in bands]
+
+
+def rows_of_none() -> list[dict[str, float | None]]:
+    """Return the rows of a book that cannot be summed: without a mid, so that the raw table refuses them."""
+    return [_row(None, bps, None, None) for bps in BANDS_BPS]
+
+
+def _row(mid: float | None, bps: int, bid: float | None, ask: float | None) -> dict[str, float | None]:
+    return {
+        "mid_quote": mid,
+        "band_bps": float(bps),
+        "bid_depth_base": bid,
+        "ask_depth_base": ask,
+        "bid_mean_quote": None,
+        "ask_mean_quote": None,
+    }
+
+
+class Sample:
+    """Which books' bodies are kept: the first of each contract in every UTC hour.
+
+    A row carries the hash of its book whether the body is kept or not. 200 contracts of four venues, looked at every minute,
+    are 1.2 million bodies a day, some 70 GB; the sample is a sixtieth of them.
+    """
+
+    def __init__(self) -> None:
+        self._hour: datetime | None = None
+        self._taken: set[str] = set()
+
+    def takes(self, symbol: str, at: datetime) -> bool:
+        """Return whether the body of a contract's book is to be kept, and remember it."""
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        if hour != self._hour:
+            self._hour, self._taken = hour, set()
+        is_first = symbol not in self._taken
+        self._taken.add(symbol)
+        return is_first
 
 
 def _within(levels: Sequence[tuple[float, float]], band_bps: int) -> float | None:

@@ -17,6 +17,7 @@ https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -154,6 +155,7 @@ class Transport:
         self._sleep = sleep
         self._seen: list[tuple[_Response, str]] = []
         self._unsaved: list[_Response] = []
+        self._keeps = True
         # The answer of the request under way; None while nothing has come.
         self._latest: _Response | None = None
         self._waited_until: dict[str, datetime] = {}
@@ -167,7 +169,7 @@ class Transport:
         exchange.number = number
         exchange.session.hooks["response"].append(self._keep)
 
-    def call(self, ask: Callable[[], Any], *, url: str) -> Answer:
+    def call(self, ask: Callable[[], Any], *, url: str, keeps: bool = True) -> Answer:
         """Run one ccxt call, possibly several times, and return its answer with the payload's hash.
 
         Parameters
@@ -176,6 +178,8 @@ class Transport:
             The call; it sends one or more requests through the exchange.
         url : str
             Where it goes, for the host's block and for messages. Its query is not used.
+        keeps : bool
+            False: of the bodies only their hashes are returned (`keep_latest` keeps them after all).
 
         Raises
         ------
@@ -183,6 +187,7 @@ class Transport:
             ``unreachable``, ``rate_limited``, ``banned``, ``geoblocked`` or ``venue_error``; nothing else for the venue's
             faults.
         """
+        self._keeps = keeps
         retrying = Retrying(
             stop=stop_after_attempt(self._policy.attempts_count),
             wait=self._wait_s,
@@ -195,6 +200,11 @@ class Transport:
         except _Retryable as last:
             raise last.outage from None
         return answer
+
+    def keep_latest(self) -> None:
+        """Keep the bodies of the latest call."""
+        for seen, _ in self._seen:
+            self._lake.save_payload(seen.body, seen.request)
 
     def recall(self, payload_sha256: str, body: bytes, *, url: str) -> Answer:
         """Return the answer that a kept body was, without asking."""
@@ -258,7 +268,11 @@ class Transport:
             # After the turn: the lake syncs to disk, and may wait for another process's commit.
             while self._unsaved:
                 seen = self._unsaved.pop(0)
-                self._seen.append((seen, self._lake.save_payload(seen.body, seen.request)))
+                # What went wrong is kept in any case.
+                is_kept = self._keeps or seen.status >= 400
+                self._seen.append(
+                    (seen, self._lake.save_payload(seen.body, seen.request) if is_kept else _sha256(seen))
+                )
         return value
 
     def _is_error_page(self) -> bool:
@@ -385,6 +399,10 @@ class Transport:
 
     def _line(self, reason: str, request: str) -> str:
         return f"{self._venue} {reason} ({redacted(request)})"
+
+
+def _sha256(seen: _Response) -> str:
+    return hashlib.sha256(seen.body).hexdigest()
 
 
 def _is_deeper_than(value: Any, most: int) -> bool:

@@ -22,17 +22,17 @@ from typing import Any, ClassVar
 import polars as pl
 
 from assets.ports import Capture, Clock, PayloadKeeper, SourceOutage
-from pipelines.sources.addresses import checked_base_url, rehosted
-from pipelines.sources.depth import BANDS_BPS, BookFault, bands_of
+from pipelines.sources.addresses import checked_base_url, rehosted, rehosted_all
+from pipelines.sources.depth import BookFault, Sample, rows_of, rows_of_none
 from pipelines.sources.exchanges import AS_OF_NOW
 from pipelines.sources.gate import Gate
+from pipelines.sources.gathered import Gathered
 from pipelines.sources.journal import Journal, Walk
 from pipelines.sources.liquidations import STREAMS, ContractTerms, WireLiquidation, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape, records_of
 from pipelines.sources.transport import LEAST_BAN_S, Answer, RetryPolicy, Transport
 from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
-from quality.schemas.raw import RAW_TABLES
 
 HOUR_MS = 3_600_000
 CANDLE_LENGTHS = {"candles": timedelta(hours=1), "minute_candles": timedelta(minutes=1)}
@@ -118,7 +118,7 @@ class VenueClient(ABC):
         self._universe = tuple(universe)
         self._limits = {**self.limits, **(page_limits or {})}
         self._lake, self._policy, self._gate, self._sleep = lake, policy, gate, sleep
-        self._journal = journal
+        self._journal, self._sample = journal, Sample()
         self._client: tuple[Any, Transport] | None = None
         self._currencies: Any = {}
         self._catalogue: tuple[date, list[Contract], tuple[str, ...]] | None = None
@@ -211,7 +211,7 @@ class VenueClient(ABC):
         """
         start, end = self._bounds(*days)
         oldest_ms = self._oldest_ms(dataset, days[0])
-        rows: list[dict[str, Any]] = []
+        rows = Gathered(dataset)
         payloads: list[str] = []
         walk = self._walk(dataset)
         for contract in self._contracts()[0]:
@@ -223,10 +223,10 @@ class VenueClient(ABC):
                 raise self._beside(request, contract, str(fault), "unexplained_gap", walk) from fault
             for record in records:
                 told = row(contract, request.told(record.value))
-                rows += [
+                rows.add(
                     {**self._identity(contract), **columns, "payload_sha256": record.payload_sha256}
                     for columns in (told if isinstance(told, list) else [told])
-                ]
+                )
         return self._capture(dataset, rows, tuple(payloads), f"{self.method} {request.path}")
 
     def _liquidations(
@@ -256,7 +256,7 @@ class VenueClient(ABC):
 
         start, end = self._bounds(*days)
         oldest_ms = self._oldest_ms("liquidations", days[0])
-        rows: list[dict[str, Any]] = []
+        rows = Gathered("liquidations")
         payloads: list[str] = []
         walk = self._walk("liquidations")
         for contract in self._contracts()[0]:
@@ -268,7 +268,7 @@ class VenueClient(ABC):
                 raise self._beside(request, contract, str(fault), "unexplained_gap", walk) from fault
             size = contract.size_base or contract.size_usd
             terms = {contract.symbol: ContractTerms(contract.asset, contract.kind, size)} if size else {}
-            rows += [
+            rows.add(
                 {
                     **self._identity(contract),
                     **row_of(read(STREAMS[stream], wire, terms)),
@@ -276,7 +276,7 @@ class VenueClient(ABC):
                 }
                 for r in records
                 for wire in wires(contract, r.value)
-            ]
+            )
         return self._capture("liquidations", rows, tuple(payloads), f"{self.method} {request.path}")
 
     def _events(
@@ -462,41 +462,33 @@ class VenueClient(ABC):
     ) -> Capture:
         """Return the books of all contracts as bands.
 
-        A book that cannot be summed (a side empty, crossed, a level that is no number) gives rows without a mid, which the
-        raw table refuses with a reason; the other books stand.
+        Of most books only the hash is kept, in their rows (``depth.Sample``). A book that cannot be summed (a side empty,
+        crossed, a level that is no number) gives rows without a mid, which the raw table refuses with a reason; the other
+        books stand.
         """
-        contracts, _ = self._contracts()
-        rows: list[dict[str, Any]] = []
+        rows = Gathered("depth_bands")
         payloads: list[str] = []
         faults: list[str] = []
-        for contract in contracts:
-            answer = self._ask(endpoint, path, query(contract))
-            payloads += answer.payloads
+        for contract in self._contracts()[0]:
+            keeps = self._sample.takes(contract.symbol, self._clock.now())
+            answer = self._ask(endpoint, path, query(contract), keeps=keeps)
             shown = book(answer.value)
             if shown.symbol not in (None, contract.symbol):
                 where = f"{self.venue} {path} {contract.symbol}"
                 raise SourceOutage("venue_error", f"{where}: the answer is a book of another symbol", "wrong_shape")
-            bands: Sequence[Any] = ()
-            mid = None
             try:
-                mid, bands = bands_of(self._levels(contract, shown.bids), self._levels(contract, shown.asks))
+                bands = rows_of(self._levels(contract, shown.bids), self._levels(contract, shown.asks))
             except BookFault as fault:
                 faults.append(f"{contract.symbol}: {fault}")
-            depth_of = {b.band_bps: b for b in bands}
-            rows += [
-                {
-                    **self._identity(contract),
-                    "occurred_at_utc": instant(ms_of(shown.ms)),
-                    "mid_quote": mid,
-                    "band_bps": float(bps),
-                    "bid_depth_base": depth_of[bps].bid_depth_base if bps in depth_of else None,
-                    "ask_depth_base": depth_of[bps].ask_depth_base if bps in depth_of else None,
-                    "bid_mean_quote": None,
-                    "ask_mean_quote": None,
-                    "payload_sha256": answer.payload_sha256,
-                }
-                for bps in BANDS_BPS
-            ]
+                bands = rows_of_none()
+            at = instant(ms_of(shown.ms))
+            if not keeps and (at is None or bands[0]["mid_quote"] is None):
+                # What is refused can be looked at.
+                self._connection()[1].keep_latest()
+                keeps = True
+            payloads += answer.payloads if keeps else ()
+            told = {"occurred_at_utc": at, "payload_sha256": answer.payload_sha256}
+            rows.add({**self._identity(contract), **told, **band} for band in bands)
         return self._capture("depth_bands", rows, tuple(payloads), "; ".join([f"{self.method} {path}", *faults]))
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -508,7 +500,7 @@ class VenueClient(ABC):
             settings = {"enableRateLimit": not self.is_synthetic, "timeout": 10_000, **self.ccxt_options}
             exchange = getattr(ccxt, self.ccxt_id)(settings)
             if self._base_url is not None:
-                exchange.urls["api"] = _rehosted_all(exchange.urls["api"], self._base_url)
+                exchange.urls["api"] = rehosted_all(exchange.urls["api"], self._base_url)
             transport = Transport(
                 exchange,
                 self._lake,
@@ -522,8 +514,10 @@ class VenueClient(ABC):
             self._client, self._currencies = (exchange, transport), exchange.currencies
         return self._client
 
-    def _ask(self, endpoint: str, path: str, query: Mapping[str, Any], walk: Walk | None = None) -> Answer:
-        """Ask the venue, or a walk that was told the answer before it was interrupted."""
+    def _ask(
+        self, endpoint: str, path: str, query: Mapping[str, Any], walk: Walk | None = None, *, keeps: bool = True
+    ) -> Answer:
+        """Ask the venue, or a walk that was told the answer before it was interrupted; `keeps` is that of the transport."""
         exchange, transport = self._connection()
         url = rehosted(f"{self.origin}{path}", self._base_url)
         question = f"{endpoint} {json.dumps(dict(query), sort_keys=True)}"
@@ -531,7 +525,7 @@ class VenueClient(ABC):
         known = walk.told(question)
         if known is not None:
             return transport.recall(*known, url=url)
-        answer = transport.call(lambda: getattr(exchange, endpoint)(dict(query)), url=url)
+        answer = transport.call(lambda: getattr(exchange, endpoint)(dict(query)), url=url, keeps=keeps)
         walk.note(question, answer.payload_sha256)
         return answer
 
@@ -633,18 +627,14 @@ class VenueClient(ABC):
         payloads = dict.fromkeys(sha for c in captures for sha in c.payloads)
         return Capture(rows, tuple(payloads), "; ".join(dict.fromkeys(c.origin_note for c in captures)))
 
-    def _capture(self, dataset: str, rows: list[dict[str, Any]], payloads: tuple[str, ...], note: str) -> Capture:
+    def _capture(
+        self, dataset: str, rows: Gathered | list[dict[str, Any]], payloads: tuple[str, ...], note: str
+    ) -> Capture:
         """Return rows as a capture: numbered, typed, with a note of what the venue does not list."""
-        schema = {**RAW_TABLES[dataset].raw_schema, "row_count": pl.Int64()}
-        numbered = [{**row, "row_count": i} for i, row in enumerate(rows, start=1)]
+        if isinstance(rows, list):
+            given, rows = rows, Gathered(dataset)
+            rows.add(given)
         listed = {c.asset for c in self._contracts()[0]}
         absent = [a for a in self._universe if a not in listed]
         note += f"; not listed here: {', '.join(absent)}" if absent else ""
-        return Capture(pl.DataFrame(numbered, schema=schema, strict=True), tuple(dict.fromkeys(payloads)), note)
-
-
-def _rehosted_all(urls: Any, base_url: str) -> Any:
-    """Return ccxt's addresses, which may be nested, on another host."""
-    if isinstance(urls, dict):
-        return {k: _rehosted_all(v, base_url) for k, v in urls.items()}
-    return rehosted(urls, base_url)
+        return Capture(rows.frame(), tuple(dict.fromkeys(payloads)), note)

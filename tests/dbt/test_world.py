@@ -431,7 +431,7 @@ def test_minutes_are_owed_where_and_when_anyone_asked_for_them(warehouse: Any) -
     assert warehouse.rows(
         "select venue, coverage_date_utc, coverage_status, coverage_reason, expected_rows_count, observed_rows_count"
         " from marts.fct_data_coverage_daily where dataset = 'minute_candles'"
-    ) == [("binance", _day(3), "partial", "venue_gap", 4 * 1440, 2879)]
+    ) == [("binance", _day(2), "partial", "venue_gap", 4 * 1440, 2879)]
     assert warehouse.rows(
         "select compared_rows_count, disagreeing_rows_count from marts.fct_source_disagreements_daily"
         " where dataset = 'minute_candles'"
