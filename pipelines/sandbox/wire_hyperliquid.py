@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.sandbox.minutes import MINUTE_MS
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import HOUR_MS, Route, WireError, to_ms
 from pipelines.sandbox.wire_hyperliquid_accounts import UNREADABLE, HyperliquidAccounts, text, whole
@@ -172,13 +173,19 @@ class HyperliquidWire:
         https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint#candle-snapshot
         """
         asked = query.get("req")
-        if not isinstance(asked, dict) or asked.get("interval") != "1h":
-            # The venue has fourteen intervals, the sandbox one.
+        if not isinstance(asked, dict) or asked.get("interval") not in ("1h", "1m"):
+            # The venue has fourteen intervals, the sandbox two.
             raise WireError(UNREADABLE, 422)
         start, end = whole(asked, "startTime"), whole(asked, "endTime")
         coin = self._coin_of(asked)
         if coin == DELISTED:
             return []
+        if asked["interval"] == "1m":
+            minutes = self.market.minutes_begun(coin, now)
+            kept = minutes.at(range(max(0, minutes.start_ms.size - CANDLES_KEPT_COUNT), minutes.start_ms.size))
+            chosen = kept.at(np.flatnonzero((kept.start_ms >= start) & (kept.start_ms <= end)).tolist()).columns()
+            count = chosen["start_ms"].size
+            return [_candle(coin, {k: v[i] for k, v in chosen.items()}, "1m", MINUTE_MS) for i in range(count)]
         rows = self._closed_candles(coin)
         done = int(np.clip((to_ms(now) - rows[0]["t"]) // HOUR_MS, 0, len(rows)))
         shown = rows[:done]
@@ -296,14 +303,14 @@ class HyperliquidWire:
         return self._closed[coin]
 
 
-def _candle(coin: str, candle: Mapping[str, Any]) -> dict[str, Any]:
+def _candle(coin: str, candle: Mapping[str, Any], interval: str = "1h", length_ms: int = HOUR_MS) -> dict[str, Any]:
     """One candle: `t` and `T` its bounds, `s` the coin, `i` the interval, `n` its trades."""
     start = int(candle["start_ms"])
     return {
         "t": start,
-        "T": start + HOUR_MS - 1,
+        "T": start + length_ms - 1,
         "s": coin,
-        "i": "1h",
+        "i": interval,
         "o": text(float(candle["open_quote"])),
         "c": text(float(candle["close_quote"])),
         "h": text(float(candle["high_quote"])),

@@ -16,10 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.sandbox.minutes import MINUTE_MS
 from pipelines.sandbox.wire import HOUR_MS, Route, to_ms
 from pipelines.sandbox.wire_okx_contracts import OkxContract, contracts_of
 from pipelines.sandbox.wire_okx_pages import (
     REFUSALS,
+    Window,
     answer,
     needed,
     needed_type,
@@ -245,12 +247,15 @@ class OkxWire:
 
         def candles(query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
             contract = self._asked_index(query) if kind == "index" else self._asked(query)
-            if query.get("bar") != "1H":
-                # The venue has many bars, the sandbox one.
+            is_minutes = query.get("bar") == "1m" and kind == "trade"
+            if query.get("bar") != "1H" and not is_minutes:
+                # The venue has many bars, the sandbox this one, and minutes of trades.
                 raise wrong_parameter("bar")
             window = window_of(query, "before", "after", default=100, most=300 if kind == "trade" else 100)
             if not contract.is_traded:
                 return answer([])
+            if is_minutes:
+                return answer(_minutes(contract, now, window, is_history=is_history))
             rows = self._closed_candles(contract, kind)
             shown = rows[: int(np.clip((to_ms(now) - int(rows[0][0])) // HOUR_MS, 0, len(rows)))]
             if not is_history:
@@ -292,6 +297,19 @@ def _hours(contract: OkxContract, kind: PriceKind, now: datetime | None) -> dict
         hours = {"trade": market.candles, "mark": market.mark_candles, "index": market.index_candles}
         found = hours[kind](asset)
     return None if found is None else vars(found)
+
+
+def _minutes(contract: OkxContract, now: datetime, window: Window, *, is_history: bool) -> list[list[str]]:
+    """Return a page of minutes; there are too many to write all of them for each page."""
+    begun = contract.market.minutes_begun(contract.asset, now).columns()
+    clock = begun["start_ms"]
+    is_done = clock + MINUTE_MS <= to_ms(now)
+    shown = is_done if is_history else clock >= oldest_kept_ms(now, MINUTE_MS)
+
+    def row(i: int) -> list[str]:
+        return _candle(contract, {k: v[i] for k, v in begun.items()}, is_done=bool(is_done[i]))
+
+    return newest_first(clock, shown, window, row)
 
 
 def _candle(contract: OkxContract, candle: Mapping[str, Any], *, is_done: bool) -> list[str]:

@@ -118,6 +118,6 @@ def newest_first(
     return [row(i) for i in picked]
 
 
-def oldest_kept_ms(now: datetime) -> int:
-    """Return the start of the oldest hour of the latest 1,440, of which the running one is the first."""
-    return to_ms(now) // HOUR_MS * HOUR_MS - (ENTRIES_KEPT_COUNT - 1) * HOUR_MS
+def oldest_kept_ms(now: datetime, step_ms: int = HOUR_MS) -> int:
+    """Return the start of the oldest hour, or other step, of the latest 1,440, of which the running one is the first."""
+    return to_ms(now) // step_ms * step_ms - (ENTRIES_KEPT_COUNT - 1) * step_ms

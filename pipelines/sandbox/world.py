@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,10 @@ class Candles:
         """Return the candles at these places."""
         chosen = np.asarray(places, dtype=np.int64)
         return Candles(**{k: v[chosen] for k, v in vars(self).items()})
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name."""
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)

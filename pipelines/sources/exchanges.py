@@ -61,6 +61,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
     "okx": (
         "instruments",
         *_SERIES,
+        "minute_candles",
         "long_short_ratios",
         "liquidations",
         "depth_bands",
@@ -71,6 +72,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
     "hyperliquid": (
         "instruments",
         *_SERIES,
+        "minute_candles",
         "liquidations",
         "depth_bands",
         "tickers",

@@ -39,6 +39,7 @@ ENDPOINT = "publicPostInfo"
 # "Only the most recent 5000 candles are available": a page may hold them all, and older ones are gone.
 CANDLES_LIMIT = 5_000
 CANDLES_MEMORY = timedelta(hours=5_000)
+MINUTES_MEMORY = timedelta(minutes=5_000)
 # "Responses that take a time range will only return 500 elements"; the question has no field to ask for fewer.
 FUNDING_LIMIT = 500
 
@@ -71,22 +72,25 @@ class _Side:
     levels: Any
 
 
-def _candles_asked(contract: Contract, since: int, until: int, _: int) -> Mapping[str, Any]:
-    asked = {"coin": contract.symbol, "interval": "1h", "startTime": since, "endTime": until - 1}
-    return {"type": "candleSnapshot", "req": asked}
+def _candles_request(interval: str) -> Request:
+    def asked(contract: Contract, since: int, until: int, _: int) -> Mapping[str, Any]:
+        bounds = {"startTime": since, "endTime": until - 1}
+        return {"type": "candleSnapshot", "req": {"coin": contract.symbol, "interval": interval, **bounds}}
+
+    return Request(
+        ENDPOINT,
+        "/info#candleSnapshot",
+        asked,
+        lambda value, contract: must_be_about(records_of(value), "s", contract.symbol),
+        lambda v: ms_of(of(v, "t")),
+    )
 
 
 def _funding_asked(contract: Contract, since: int, until: int, _: int) -> Mapping[str, Any]:
     return {"type": "fundingHistory", "coin": contract.symbol, "startTime": since, "endTime": until - 1}
 
 
-_CANDLES = Request(
-    ENDPOINT,
-    "/info#candleSnapshot",
-    _candles_asked,
-    lambda value, contract: must_be_about(records_of(value), "s", contract.symbol),
-    lambda v: ms_of(of(v, "t")),
-)
+_CANDLES, _MINUTES = _candles_request("1h"), _candles_request("1m")
 _FUNDING = Request(
     ENDPOINT,
     "/info#fundingHistory",
@@ -112,10 +116,11 @@ class Hyperliquid(VenueClient):
     method = "POST"
     limits = {  # noqa: RUF012 - a constant of the class
         "candles": CANDLES_LIMIT,
+        "minute_candles": CANDLES_LIMIT,
         "funding_rates": FUNDING_LIMIT,
         "liquidations": FILLS_LIMIT,
     }
-    memory = {"candles": CANDLES_MEMORY}  # noqa: RUF012 - a constant of the class
+    memory = {"candles": CANDLES_MEMORY, "minute_candles": MINUTES_MEMORY}  # noqa: RUF012 - a constant of the class
     only_now = frozenset({"open_interest"})
     _kept_count: ClassVar[int] = FILLS_KEPT_COUNT
 
@@ -153,6 +158,18 @@ class Hyperliquid(VenueClient):
             ``not_offered`` where `day` is before `first_offered_day`: the venue would answer with an empty list.
         """
         return self._candles(_CANDLES, (day, last), lambda v: [of(v, name) for name in "ohlcv"])
+
+    def minute_candles(self, day: date, last: date | None = None) -> Capture:
+        """Return the trade candles of every minute of the UTC days `day` to `last`; the running one is as it is now.
+
+        Raises
+        ------
+        SourceOutage
+            ``not_offered`` where `day` is before `first_offered_day`: 5,000 minutes are three and a half days.
+        """
+        return self._candles(
+            _MINUTES, (day, last), lambda v: [of(v, name) for name in "ohlcv"], dataset="minute_candles"
+        )
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps; one each hour."""

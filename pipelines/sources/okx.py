@@ -118,11 +118,13 @@ def _first_ms(record: Any) -> int | None:
     return ms_of(_entry(record, 0))
 
 
-def _candles_request(name: str, subject: Callable[[Contract], str], width: int) -> tuple[Request, Request]:
+def _candles_request(
+    name: str, subject: Callable[[Contract], str], width: int, bar: str = "1H"
+) -> tuple[Request, Request]:
     """Return the two requests of a kind of candles: of the latest, and of all that are completed."""
     method = "".join(part.capitalize() for part in name.split("-"))
     # `before` is the older bound here: "records newer than".
-    query = _between("before", "after", subject, bar="1H")
+    query = _between("before", "after", subject, bar=bar)
     return (
         Request(f"publicGetMarket{method}", f"/api/v5/market/{name}", query, _records, _first_ms, width=width),
         Request(
@@ -136,6 +138,7 @@ _CANDLES = {
     "mark": _candles_request("mark-price-candles", lambda contract: contract.symbol, 6),
     "index": _candles_request("index-candles", _family, 6),
 }
+_MINUTES = _candles_request("candles", lambda contract: contract.symbol, 9, bar="1m")
 _FUNDING = Request(
     "publicGetPublicFundingRateHistory",
     "/api/v5/public/funding-rate-history",
@@ -184,6 +187,7 @@ class Okx(VenueClient):
     level_width = 4
     limits = {  # noqa: RUF012 - a constant of the class
         "candles": CANDLES_LIMIT,
+        "minute_candles": CANDLES_LIMIT,
         "funding_rates": FUNDING_LIMIT,
         "open_interest": STATISTICS_LIMIT,
         "long_short_ratios": STATISTICS_LIMIT,
@@ -206,26 +210,41 @@ class Okx(VenueClient):
         The running hour is as it is now. A range that reaches back further than `RECENT_CANDLES` is asked for in two parts,
         at two of the venue's paths. The index is that of the pair, whatever the contract.
         """
-        last = last or day
-        if last < day:
-            self._bounds(day, last)
         border = (self._clock.now() - RECENT_CANDLES).date()
-        parts = []
-        for kind, (recent, history) in _CANDLES.items():
-            if day < border:
-                parts.append(self._candles_of(kind, history, day, min(last, border - timedelta(days=1))))
-            if last >= border:
-                parts.append(self._candles_of(kind, recent, max(day, border), last))
+        parts = [
+            self._candles_of(kind, request, days)
+            for kind, requests in _CANDLES.items()
+            for request, days in self._in_two(requests, day, last or day, border)
+        ]
         return self._joined(*parts)
 
-    def _candles_of(self, kind: str, request: Request, day: date, last: date) -> Capture:
+    def minute_candles(self, day: date, last: date | None = None) -> Capture:
+        """Return the candles of trades of every minute of the UTC days `day` to `last`; the running one is as it is now.
+
+        The latest 1,440 are a day of them: those of today are asked for at one of the venue's paths, older ones at the other.
+        """
+        today = self._clock.now().date()
+        parts = self._in_two(_MINUTES, day, last or day, today)
+        return self._joined(*(self._candles_of("trade", part, days, "minute_candles") for part, days in parts))
+
+    def _in_two(
+        self, requests: tuple[Request, Request], day: date, last: date, border: date
+    ) -> list[tuple[Request, tuple[date, date]]]:
+        """Split a range of days into what is asked for at the path of completed candles and what at that of the latest."""
+        if last < day:
+            self._bounds(day, last)
+        recent, history = requests
+        parts = [(history, (day, min(last, border - timedelta(days=1))))] if day < border else []
+        return [*parts, (recent, (max(day, border), last))] if last >= border else parts
+
+    def _candles_of(self, kind: str, request: Request, days: tuple[date, date], dataset: str = "candles") -> Capture:
         def entries(record: Any) -> list[Any]:
             if not isinstance(record, list):
                 return []
             # Of trades entry 5 counts contracts, 6 base units, 7 quote units; mark and index have no volume.
             return [_entry(record, i) for i in ((1, 2, 3, 4, 6) if kind == "trade" else (1, 2, 3, 4))]
 
-        return self._candles(request, (day, last), entries, price_kind=kind, is_volume_in_base=True)
+        return self._candles(request, days, entries, price_kind=kind, is_volume_in_base=True, dataset=dataset)
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps.
