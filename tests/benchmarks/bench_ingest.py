@@ -77,9 +77,7 @@ def rows() -> Iterator[Row]:
 def measured(size: Size) -> Iterator[Row]:
     """Ingest a day of half the markets and of all of them; yield what came out."""
     half, whole = (_ingest(replace(size, markets=n)) for n in (max(1, size.markets // 2), size.markets))
-    what = (
-        f"{size.markets} markets x {size.venues} venues, {size.minutes} looks at every book ({size.levels} levels a side)"
-    )
+    what = f"{size.markets} markets x {size.venues} venues, {size.minutes} looks at every book ({size.levels} levels a side)"
     yield Row(
         "Ingest: wall time of a day",
         whole["wall_s"],
@@ -213,10 +211,10 @@ class CopiedBooks:
         if self._mark not in asked:
             return self._real(url, method, headers, body)
         if asked not in self._texts:
-            value = self._real(url, method, headers, body)
-            self._texts[asked] = self._template(json.loads(json.dumps(value)))
-            return value
-        from pipelines.sources.transport import _Response  # noqa: PLC0415
+            self._texts[asked] = self._template(self._real(url, method, headers, body))
+            # Its copy with our clock's time stands for it too.
+            self._transport._unsaved.clear()
+        from pipelines.sources.transport import _Response
 
         before, after = self._texts[asked]
         text = f"{before}{int((self._clock.now() - datetime(1970, 1, 1)).total_seconds() * 1000)}{after}"
@@ -244,9 +242,9 @@ class Ingest:
     """A day of some venues into a lake."""
 
     def __init__(self, size: Size, base_url: str, folder: str) -> None:
-        from pipelines.lake.store import Lake  # noqa: PLC0415 - the child alone pays for what ingestion imports
-        from pipelines.sources.exchanges import client_class  # noqa: PLC0415
-        from pipelines.sources.gate import Gate  # noqa: PLC0415
+        from pipelines.lake.store import Lake
+        from pipelines.sources.exchanges import client_class
+        from pipelines.sources.gate import Gate
 
         self.size, self.split, self.clock = size, Split(), DayClock()
         self.lake: Any = Lake(Path(folder) / "lake", clock=self.clock, code_version="bench")
@@ -289,8 +287,6 @@ class Ingest:
 
     def books(self) -> None:
         """Look at every book each minute, and land the looks of an hour together."""
-        import polars as pl  # noqa: PLC0415
-
         looks: dict[str, list[Any]] = {venue: [] for venue in self.clients}
         for minute in range(self.size.minutes):
             self.clock.instant = datetime.combine(DAY, clock_time()) + timedelta(minutes=minute)
@@ -305,11 +301,10 @@ class Ingest:
                 looks[venue] = []
                 self._land(client, "depth_bands", capture, DAY, adds_to_day=True)
             print(f"{minute + 1} minutes of books", file=sys.stderr, flush=True)
-        del pl
 
     def series(self) -> None:
         """Fetch the day's series once it is over."""
-        from pipelines.sources.exchanges import EXCHANGES  # noqa: PLC0415
+        from pipelines.sources.exchanges import EXCHANGES
 
         self.clock.instant = NOW
         for venue, client in self.clients.items():
@@ -324,7 +319,7 @@ class Ingest:
             print(f"series of {venue}", file=sys.stderr, flush=True)
 
     def _land(self, client: Any, dataset: str, capture: Any, day: date, *, adds_to_day: bool = False) -> None:
-        from assets.lake.transform import batches_of  # noqa: PLC0415
+        from assets.lake.transform import batches_of
 
         with self.split.on("parsing and validation"):
             batches = batches_of(
@@ -387,7 +382,7 @@ def main() -> None:
     if asked is not None:
         child(asked)
         return
-    from harness import print_row  # noqa: PLC0415
+    from harness import print_row
 
     for row in measured(Size(**given)):
         print_row(row)
