@@ -238,3 +238,49 @@ def test_an_address_with_a_secret_is_refused_without_being_shown(url: str) -> No
     with pytest.raises(ValueError, match="binance base URL") as caught:
         checked_base_url(url, is_synthetic=False, source="binance")
     assert CANARY not in str(caught.value)
+
+
+def _minutes(market: CannedMarket, home: Path, last: date, **more: Any) -> tuple[Any, Any]:
+    """Run the asset of Binance's minutes over the days from `DAY` to `last`; return its metadata and the lake."""
+    client = _client("binance", home, BASE_URL, market)
+    client.left_out = more.get("left_out", ())
+    result = materialize(
+        build_exchange_assets("binance", ["minute_candles"]),
+        tags={
+            "dagster/asset_partition_range_start": DAY.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+        },
+        resources={"lake": client._lake, "exchanges": {"binance": client}, "clock": HandClock(NOW)},
+    )
+    assert result.success
+    return result.asset_materializations_for_node("lake__binance_minute_candles")[0].metadata, client._lake
+
+
+def test_a_range_of_minutes_lands_day_by_day_and_keeps_what_came_before_an_outage(
+    market: CannedMarket, tmp_path: Path
+) -> None:
+    told, lake = _minutes(market, tmp_path / "whole", date(2025, 9, 3))
+    assert [(g.key.day, g.rows_count) for g in lake.current()] == [(DAY, 1440), (date(2025, 9, 3), 1440)]
+    assert told["dagster/row_count"].value == 2880
+    # Each day is a commit of its own: its line names the pages of that day alone.
+    assert not set(lake.current()[0].payloads) & set(lake.current()[1].payloads)
+    asked: list[str] = []
+
+    def second_day_fails(label: str, sound: Canned) -> Canned:
+        asked.append(label)
+        return Canned(b"{}", 503) if asked.count("/fapi/v1/klines") > 1 else sound
+
+    market.spoil = second_day_fails
+    try:
+        told, lake = _minutes(market, tmp_path / "cut", date(2025, 9, 3))
+    finally:
+        market.spoil = lambda _, sound: sound
+    assert [(g.key.day, g.rows_count) for g in lake.current()] == [(DAY, 1440)]
+    assert [(g.key.day, g.status) for g in lake.outages()] == [(date(2025, 9, 3), "venue_error")]
+    assert (told["status"].value, told["rows"].value) == ("venue_error", 1440)
+
+
+def test_minutes_that_nobody_asked_for_are_not_fetched(market: CannedMarket, tmp_path: Path) -> None:
+    told, lake = _minutes(market, tmp_path, DAY, left_out=frozenset({"minute_candles"}))
+    assert told["status"].value == "not asked for in universe.yml"
+    assert (lake.current(), lake.outages()) == ([], [])

@@ -17,7 +17,7 @@ from pipelines.clock import FixedClock
 from pipelines.home import open_home
 from pipelines.lake.store import Lake
 from pipelines.sources.exchanges import EXCHANGES
-from pipelines.universe import Universe, UniverseError, followed, load_universe
+from pipelines.universe import DEFAULT_FILE, Universe, UniverseError, followed, load_universe
 from quality.schemas.raw import RAW_TABLES
 from quality.tables import REJECTED_COLUMNS
 
@@ -65,6 +65,13 @@ def test_the_shipped_file_follows_the_three_always_and_names_known_exchanges(tmp
     assert universe.always == ("BTC", "ETH", "SOL")
     assert {"binance", "bybit", "okx", "hyperliquid"} <= set(universe.venues) <= set(EXCHANGES)
     assert [one.asset for one in followed(universe, ())] == ["BTC", "ETH", "SOL"], "nothing has landed yet"
+
+
+def test_minutes_are_left_out_until_the_file_asks_for_them(tmp_path: Path) -> None:
+    assert load_universe(tmp_path).left_out == {"minute_candles"}
+    shipped = DEFAULT_FILE.read_text(encoding="utf-8")
+    (tmp_path / "universe.yml").write_text(shipped.replace("minute_candles: false", "minute_candles: true"))
+    assert load_universe(tmp_path).left_out == frozenset()
 
 
 def test_the_largest_others_follow_by_one_sided_open_interest_over_the_exchanges(lake: Lake) -> None:

@@ -62,6 +62,27 @@ def test_books_are_not_crossed_and_stand_around_the_price(world: World, venue: s
         assert min(book.bids[:, 1].min(), book.asks[:, 1].min()) > 0
 
 
+@pytest.mark.parametrize("venue", sorted(SHARES))
+def test_minutes_add_up_to_their_hour_in_the_venues_steps(world: World, venue: str) -> None:
+    market = VenueMarket(world, venue)
+    for asset in world.assets:
+        minutes, hours = market.minute_candles(asset), market.candles(asset)
+        steps = 10 ** world.profile(asset).quantity_decimals
+        for name in ("volume_base", "taker_buy_base"):
+            of_minutes, of_hours = (np.round(getattr(c, name) * steps).astype(np.int64) for c in (minutes, hours))
+            assert np.array_equal(of_minutes.reshape(-1, 60).sum(axis=1), of_hours)
+            assert of_minutes.min() >= 0
+        assert (minutes.taker_buy_base <= minutes.volume_base).all()
+        by_hour = {k: v.reshape(-1, 60) for k, v in minutes.columns().items()}
+        assert np.array_equal(by_hour["start_ms"][:, 0], hours.start_ms)
+        assert np.array_equal(by_hour["open_quote"][:, 0], hours.open_quote)
+        assert np.array_equal(by_hour["close_quote"][:, -1], hours.close_quote)
+        assert np.array_equal(by_hour["high_quote"].max(axis=1), hours.high_quote)
+        assert np.array_equal(by_hour["low_quote"].min(axis=1), hours.low_quote)
+        # What a minute ends with the next one begins with.
+        assert np.array_equal(minutes.close_quote[:-1], minutes.open_quote[1:])
+
+
 def test_a_rate_is_that_of_its_own_interval(world: World) -> None:
     eight, one = world.funding("BTC"), world.funding("BTC", 1)
     assert one.settled_ms.size == 8 * eight.settled_ms.size
