@@ -118,9 +118,8 @@ due as (
             when instrument_id is null then 0
             -- A minute is no exact fraction of an hour: without rounding first, minutes would be lost to the floor.
             else greatest(
-                cast(
-                    floor(round(due_until_hours / step_hours, 6)) - ceil(round(due_from_hours / step_hours, 6)) as bigint
-                ),
+                cast(floor(round(due_until_hours / step_hours, 6)) as bigint)
+                - cast(ceil(round(due_from_hours / step_hours, 6)) as bigint),
                 0
             )
         end as rows_count
