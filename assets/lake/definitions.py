@@ -101,33 +101,12 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
             _note_outage(context, lake, client, dataset, forgotten, _FORGOTTEN)
         if not offered:
             return MaterializeResult(metadata={"status": _FORGOTTEN.code, "rows": 0})
-        generations: list[Generation] = []
-        payloads_count = 0
-        at_once = DAYS_AT_ONCE.get(dataset, len(offered))
-        for begin in range(0, len(offered), at_once):
-            piece = offered[begin : begin + at_once]
-            now = clock.now()
-            try:
-                capture = client.fetch(dataset, piece[0], piece[-1])
-            except SourceOutage as outage:
-                _note_outage(context, lake, client, dataset, offered[begin:], outage)
-                rows = sum(g.rows_count for g in generations)
-                return MaterializeResult(
-                    metadata={"status": outage.code, "cause": outage.cause, "reason": str(outage), "rows": rows}
-                )
-            batches = batches_of(
-                capture,
-                dataset=dataset,
-                venue=venue,
-                source=client.source,
-                days=piece,
-                now=now,
-                is_synthetic=client.is_synthetic,
-                # What exists as of now only and carries its own clock: a later look does not replace an earlier one.
-                adds_to_day=DAY_CLOCK[dataset] is not None and first == now.date(),
+        generations, payloads_count, outage = _land(context, lake, client, dataset, offered, clock)
+        if outage is not None:
+            rows = sum(g.rows_count for g in generations)
+            return MaterializeResult(
+                metadata={"status": outage.code, "cause": outage.cause, "reason": str(outage), "rows": rows}
             )
-            generations += lake.commit(batches)
-            payloads_count += len(capture.payloads)
         return MaterializeResult(
             metadata={
                 "status": "landed",
@@ -202,6 +181,48 @@ def build_collected_assets(venue: str, *, lists_instruments: bool) -> AssetsDefi
             )
 
     return landed
+
+
+def _land(
+    context: AssetExecutionContext,
+    lake: RawLake,
+    client: ExchangeSource,
+    dataset: str,
+    days: Sequence[date],
+    clock: Clock,
+) -> tuple[list[Generation], int, SourceOutage | None]:
+    """Fetch days that are offered and commit them, so many at once as `DAYS_AT_ONCE` says.
+
+    Returns
+    -------
+    generations, payloads_count, outage
+        An outage is recorded for its day and those after it; what was landed before stays.
+    """
+    generations: list[Generation] = []
+    payloads_count = 0
+    at_once = DAYS_AT_ONCE.get(dataset, len(days))
+    for begin in range(0, len(days), at_once):
+        piece = days[begin : begin + at_once]
+        now = clock.now()
+        try:
+            capture = client.fetch(dataset, piece[0], piece[-1])
+        except SourceOutage as outage:
+            _note_outage(context, lake, client, dataset, days[begin:], outage)
+            return generations, payloads_count, outage
+        batches = batches_of(
+            capture,
+            dataset=dataset,
+            venue=client.venue,
+            source=client.source,
+            days=piece,
+            now=now,
+            is_synthetic=client.is_synthetic,
+            # What exists as of now only and carries its own clock: a later look does not replace an earlier one.
+            adds_to_day=DAY_CLOCK[dataset] is not None and client.first_offered_day(dataset) == now.date(),
+        )
+        generations += lake.commit(batches)
+        payloads_count += len(capture.payloads)
+    return generations, payloads_count, None
 
 
 _FORGOTTEN = SourceOutage("not_offered", "the venue no longer tells of this day")

@@ -483,12 +483,11 @@ class VenueClient(ABC):
                 bands = rows_of_none()
             at = instant(ms_of(shown.ms))
             if not keeps and (at is None or bands[0]["mid_quote"] is None):
-                # What is refused can be looked at.
-                self._connection()[1].keep_latest()
+                self._connection()[1].keep_latest()  # what is refused can be looked at
                 keeps = True
             payloads += answer.payloads if keeps else ()
-            told = {"occurred_at_utc": at, "payload_sha256": answer.payload_sha256}
-            rows.add({**self._identity(contract), **told, **band} for band in bands)
+            told = {**self._identity(contract), "occurred_at_utc": at, "payload_sha256": answer.payload_sha256}
+            rows.add({**told, **band} for band in bands)
         return self._capture("depth_bands", rows, tuple(payloads), "; ".join([f"{self.method} {path}", *faults]))
 
     # -- asking -------------------------------------------------------------------------------------------------------
