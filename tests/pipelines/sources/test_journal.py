@@ -108,13 +108,20 @@ def _kill_at(page: int, moment: str, process: Process, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("dataset", ["candles", "funding_rates", "open_interest"])
 def test_killed_at_any_page_the_next_run_asks_only_for_the_rest(
-    market: CannedMarket, tmp_path: Path, venue: str, dataset: str, monkeypatch: pytest.MonkeyPatch
+    market: CannedMarket,
+    tmp_path: Path,
+    venue: str,
+    dataset: str,
+    monkeypatch: pytest.MonkeyPatch,
+    trial_count: Callable[..., int],
 ) -> None:
     quiet = Process(tmp_path / "quiet", market, venue)
     wanted = quiet.fetch(dataset)
     pages = quiet.sent
     assert pages >= 2
-    for page in range(1, pages + 1):
+    killed_count = trial_count(pages, sample=4)
+    # The first page, the last, and others between.
+    for page in sorted({1 + round(i * (pages - 1) / max(1, killed_count - 1)) for i in range(killed_count)}):
         for moment in ("before", "kept"):
             home = tmp_path / f"{page}_{moment}"
             first = Process(home, market, venue)
