@@ -57,7 +57,7 @@ def _client(sandbox: Sandbox, now: datetime = NOW, faults: Faults | None = None,
     clock, lake = HandClock(now), PayloadLake()
     more = {"universe": ASSETS, "policy": RetryPolicy(attempts_count=4), **more}
     client = Bybit(
-        lake,  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
+        lake,
         clock=clock,
         base_url=sandbox.base_url,
         is_synthetic=True,
@@ -574,7 +574,7 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: Bundle) -> None:
 
 
 def test_the_real_venue_is_asked_under_ccxts_rate_limit_for_futures_only() -> None:
-    client = Bybit(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
+    client = Bybit(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
     assert exchange.options["fetchMarkets"]["types"] == ["linear", "inverse"]

@@ -167,7 +167,7 @@ def test_ccxt_says_the_price_and_the_gate_paces_alone(tmp_path: Path) -> None:
     for one in (exchange, other):
         Transport(
             one,
-            PayloadLake(),  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
+            PayloadLake(),
             clock=HandClock(NOON),
             venue="binance",
             gate=Gate(tmp_path, monotonic=clock),

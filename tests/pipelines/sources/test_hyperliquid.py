@@ -59,7 +59,7 @@ def _client(
     clock, lake = HandClock(now), PayloadLake()
     more = {"universe": ASSETS, "policy": RetryPolicy(attempts_count=4), **more}
     client = Hyperliquid(
-        lake,  # type: ignore[arg-type]  # a double, on purpose
+        lake,
         clock=clock,
         base_url=sandbox.base_url,
         is_synthetic=True,
@@ -301,7 +301,7 @@ def test_bands_that_the_levels_reach_are_summed_by_side_in_base_units(sandbox: S
     ],
 )
 def test_candles_are_offered_for_5000_hours(now: datetime, first: date) -> None:
-    client = Hyperliquid(PayloadLake(), clock=HandClock(now), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # a double, on purpose
+    client = Hyperliquid(PayloadLake(), clock=HandClock(now), universe=ASSETS, is_synthetic=False)
     assert client.first_offered_day("candles") == first
     assert client.first_offered_day("funding_rates") is None
     with pytest.raises(SourceOutage, match=f"since {first}") as caught:
@@ -321,7 +321,7 @@ def long_sandbox() -> Iterator[Sandbox]:
 def test_the_first_offered_day_is_answered_at_the_edge_of_the_memory(
     long_sandbox: Sandbox, now: datetime, hole: int
 ) -> None:
-    first = Hyperliquid(PayloadLake(), clock=HandClock(now), universe=("SOL",), is_synthetic=False).first_offered_day(  # type: ignore[arg-type]  # a double, on purpose
+    first = Hyperliquid(PayloadLake(), clock=HandClock(now), universe=("SOL",), is_synthetic=False).first_offered_day(
         "candles"
     )
     assert first is not None
@@ -478,7 +478,7 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: Calm) -> None:
 
 
 def test_the_real_venue_is_asked_under_ccxts_rate_limit() -> None:
-    client = Hyperliquid(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # a double, on purpose
+    client = Hyperliquid(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
     assert exchange.implode_hostname(exchange.urls["api"]["public"]) == client.origin

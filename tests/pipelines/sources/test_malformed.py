@@ -57,7 +57,7 @@ class Bench:
     def __init__(self, venue: str, world: World) -> None:
         self.clock, self.market = HandClock(NOW), CannedMarket(world, NOW)
         self.client: VenueClient = client_class(venue)(
-            PayloadLake(),  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
+            PayloadLake(),
             clock=self.clock,
             universe=world.assets,
             is_synthetic=True,

@@ -59,7 +59,7 @@ def _client(
     clock, lake = HandClock(now), PayloadLake()
     more = {"universe": ASSETS, "policy": RetryPolicy(attempts_count=4), **more}
     client = Okx(
-        lake,  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
+        lake,
         clock=clock,
         base_url=sandbox.base_url,
         is_synthetic=True,
@@ -488,7 +488,7 @@ def test_with_a_base_url_no_address_of_the_venue_is_left(calm: tuple[Okx, Sandbo
 
 
 def test_the_real_venue_is_asked_under_ccxts_rate_limit() -> None:
-    client = Okx(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)  # type: ignore[arg-type]  # PayloadLake has only the part of a lake that a transport calls
+    client = Okx(PayloadLake(), clock=HandClock(NOW), universe=ASSETS, is_synthetic=False)
     exchange, _ = client._connection()
     assert exchange.enableRateLimit
     assert exchange.implode_hostname(exchange.urls["api"]["rest"]) == Okx.origin
