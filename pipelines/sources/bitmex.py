@@ -234,11 +234,15 @@ def _open_interest_of(contract: Contract, shown: Any) -> dict[str, Any]:
 
 
 def _book_of(value: Any) -> WireBook:
-    """Return the book from its one list of levels; each names its side and its contract."""
+    """Return the book from its one list of levels; each names its side and its contract.
+
+    A level that names no side spoils both: left out, it would thin a band that reads as whole.
+    """
     levels = value if isinstance(value, list) else []
 
     def side(name: str, *, best_is_highest: bool) -> list[Any]:
         found = [[of(level, "price"), of(level, "size")] for level in levels if of(level, "side") == name]
+        found += [[None, None] for level in levels if of(level, "side") not in ("Buy", "Sell")]
         return sorted(found, key=lambda pair: figure(pair[0]) or 0.0, reverse=best_is_highest)
 
     symbols = {str(of(level, "symbol")) for level in levels}

@@ -607,13 +607,11 @@ class VenueClient(ABC):
 
     def _levels(self, contract: Contract, entries: Any) -> list[tuple[float, float]]:
         """Return a side's levels as numbers, in base units; what is no number becomes NaN, which the sums refuse."""
-        counts_contracts = self.counts_contracts or contract.kind == "inverse"
         levels = []
         for entry in entries if isinstance(entries, list) else []:
             is_whole = isinstance(entry, list) and len(entry) >= self.level_width
             price, quantity = (figure(entry[0]), figure(entry[1])) if is_whole else (None, None)
-            if counts_contracts:
-                quantity = contract.in_base(quantity, price)
+            quantity = self._in_base(contract, quantity, price)
             levels.append((math.nan if price is None else price, math.nan if quantity is None else quantity))
         return levels
 
