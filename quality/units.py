@@ -33,6 +33,8 @@ UNITS: dict[str, Unit] = {
         Unit("_x", "a multiple or a dimensionless ratio (beta, z-score, leverage)", "DOUBLE"),
         Unit("_count", "a whole number of things", "BIGINT"),
         Unit("_rank", "a position in an order, 1 = first", "BIGINT"),
+        Unit("_height", "a block's number in its chain, 0 = the first", "BIGINT"),
+        Unit("_offset", "a place counted from 0", "BIGINT"),
         Unit("_index", "points of a published index", "DOUBLE"),
         Unit("_native", "a figure in the unit named by the row's own `unit` column", "DOUBLE"),
         Unit("_s", "seconds", "DOUBLE"),

@@ -17,6 +17,7 @@ present as (
         'long_short_ratios': 'fct_long_short_ratios_hourly',
         'tickers': 'fct_tickers_daily',
         'perp_positions': 'fct_perp_positions_daily',
+        'lending_liquidations': 'fct_lending_liquidations',
     }.items() %}
     select
         '{{ dataset }}' as dataset,

@@ -8,6 +8,7 @@
     'liquidations': 'int_liquidations_ranked',
     'long_short_ratios': 'int_long_short_ratios_ranked',
     'leverage_tiers': 'int_leverage_tiers_ranked',
+    'lending_liquidations': 'int_lending_liquidations_ranked',
 } %}
 with ranked as (
     {%- for dataset, model in datasets.items() %}

@@ -16,3 +16,8 @@
 {% macro is_usd_quoted(quote_asset) -%}
     coalesce({{ quote_asset }} in ('{{ var("usd_like_quotes") | join("', '") }}'), true)
 {%- endmacro %}
+
+{#- Value of a quantity at a price. Through DOUBLE, as the exact product may not fit; NULL where it exceeds the type. -#}
+{% macro product_usd(quantity, price) -%}
+    try_cast(cast({{ quantity }} as double) * cast({{ price }} as double) as decimal(28, 4))
+{%- endmacro %}

@@ -1,7 +1,7 @@
 """From the rows of a depth archive to one row per band, in the names that a mapping reads.
 
-Belongs here: how bands and books lie in files. Does not: what a band is (``depth.py``), numbers and units
-(``files_columns.py``), whether a book can be right (``quality/schemas/raw.py``).
+Belongs here: how bands and books lie in files, and what a layout is. Does not: what a band is (``depth.py``), numbers and
+units (``files_columns.py``), Aave's layout (``files_aave.py``), whether a book can be right (``quality/schemas/raw.py``).
 
 References
 ----------
@@ -28,15 +28,15 @@ _US_PER_MINUTE = 60_000_000
 
 @dataclass(frozen=True)
 class Folded:
-    """Rows by band: text or numbers under the names that a mapping reads, ``ROW``, and what was left out."""
+    """Rows: text or numbers under the names that a mapping reads, ``ROW``, and what was left out."""
 
     cells: pl.DataFrame
     note: str = ""
 
 
 @dataclass(frozen=True)
-class BookLayout:
-    """A layout of books: the columns that it must have, and how its rows become bands."""
+class Layout:
+    """A layout: the columns that a file must have, and how its rows become those that a mapping reads."""
 
     columns: tuple[str, ...]
     fold: Callable[[pl.DataFrame], Folded]
@@ -121,9 +121,7 @@ def _figure(text: str) -> float:
         return float("nan")
 
 
-BOOK_LAYOUTS: dict[str, BookLayout] = {
-    "sided_bands": BookLayout(("timestamp", "percentage", "depth", "notional"), _sided_bands),
-    "book_levels": BookLayout(
-        ("timestamp", "asks[0].price", "asks[0].amount", "bids[0].price", "bids[0].amount"), _levels
-    ),
+BOOK_LAYOUTS: dict[str, Layout] = {
+    "sided_bands": Layout(("timestamp", "percentage", "depth", "notional"), _sided_bands),
+    "book_levels": Layout(("timestamp", "asks[0].price", "asks[0].amount", "bids[0].price", "bids[0].amount"), _levels),
 }

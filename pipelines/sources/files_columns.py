@@ -23,6 +23,7 @@ REASON = "__reason"
 NOT_A_NUMBER = "not_a_number"
 NOT_WHOLE = "not_whole"
 NOT_A_DATE = "not_a_date"
+NOT_A_TRUTH = "not_true_or_false"
 NOT_IN_MAPPING = "not_in_mapping"
 OUTSIDE_FILE_DATE = "outside_file_date"
 
@@ -170,6 +171,8 @@ def _plain(source: SourceFile, name: str, rule: ColumnRule, dtype: pl.DataType, 
         return _later(source, rule, _instant(source, rule.column, rule.clock or "iso", dtype))
     if dtype == pl.String():
         return _text(source, rule.column, rule.map, rule.extract)
+    if dtype == pl.Boolean():
+        return _truth(source, rule.column)
     raise NotImplementedError(f"no import for column {name} of type {dtype}")
 
 
@@ -190,6 +193,14 @@ def _text(source: SourceFile, column: str, words: dict[str, str] | None, extract
     if extract is None and words is None:
         return _Value(cell)
     return _Value(found, _reason(cell.is_not_null() & found.is_null(), NOT_IN_MAPPING))
+
+
+def _truth(source: SourceFile, column: str) -> _Value:
+    if source.dtype(column) == pl.Boolean():
+        return _Value(source.column(column))
+    cell = _stripped(source, column).str.to_lowercase()
+    value = cell.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    return _Value(value, _reason(cell.is_not_null() & value.is_null(), NOT_A_TRUTH))
 
 
 def _number(source: SourceFile, rule: ColumnRule) -> _Value:

@@ -1,7 +1,8 @@
 """From a file to cells: CSV, Parquet and ccxt's JSON of leverage tiers, read whole or refused.
 
 Belongs here: encodings, headers, rows that do not fit the header, what a file's name tells. Does not: unpacking and
-checksums (``files_archives.py``), rows of books (``files_books.py``), what a cell means (``files_columns.py``).
+checksums (``files_archives.py``), rows of books (``files_books.py``) and of Aave's calls (``files_aave.py``), what a cell
+means (``files_columns.py``).
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
+from pipelines.sources.files_aave import AAVE_CALLS
 from pipelines.sources.files_archives import GZIP_START, checksum_beside, gunzipped, unpacked, unzipped
 from pipelines.sources.files_books import BOOK_LAYOUTS, ROW
 from pipelines.sources.files_mapping import FileRule
 from pipelines.sources.files_refusal import ImportRefused, printable, short
 
+# Formats whose rows are made into other rows before a mapping reads them.
+_LAYOUTS = {**BOOK_LAYOUTS, "aave_calls": AAVE_CALLS}
 _CSV_BLOCK = 1 << 22
 _CCXT_CONTRACT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+):(?P<settle>[^/:-]+)(?:-(?P<expiry>[0-9]{6}))?")
 _DATE_IN_NAME = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?(?!-?[0-9])")
@@ -121,7 +125,7 @@ def _cells(
     name: str, file_name: str, body: bytes, rule: FileRule, aliases: dict[str, str], ragged: list[RaggedRow]
 ) -> tuple[pl.DataFrame, str]:
     """Return the file's cells under plain names with ``ROW``, and what was left out of them."""
-    layout = BOOK_LAYOUTS.get(rule.format)
+    layout = _LAYOUTS.get(rule.format)
     if rule.format == "parquet":
         table = _parquet(name, body, rule.source_columns)
     elif rule.format == "ccxt_tiers":
@@ -131,7 +135,7 @@ def _cells(
     else:
         table = _csv(name, _csv_bytes(name, file_name, body, rule), rule, rule.source_columns, ragged)
     try:
-        # Plain names first: a file's own may be anything. Of a book the layout knows them.
+        # Plain names first: a file's own may be anything. Of a layout they are known.
         kept = table if layout is not None else table.select(list(aliases)).rename_columns(list(aliases.values()))
         cells = pl.DataFrame(pl.from_arrow(kept))
     except (pl.exceptions.PolarsError, *_UNREADABLE) as error:

@@ -201,6 +201,19 @@ _MARTS = (
         "sentiment_change_7d_index",
     ),
     _mart(
+        "fct_lending_liquidations",
+        "Liquidation calls of lending pools, from the best source of each day. One row per venue and call.",
+        "venue call_id",
+        "venue chain protocol market_address call_id occurred_at_utc block_height block_hash transaction_hash log_offset "
+        "user_address liquidator_address collateral_symbol collateral_address collateral_seized_raw collateral_seized_base "
+        "debt_symbol debt_address debt_repaid_raw debt_repaid_base amounts_unit reported_collateral_seized_usd "
+        "reported_debt_repaid_usd est_collateral_seized_usd est_debt_repaid_usd est_usd_origin est_liquidation_bonus_frac "
+        "is_value_plausible is_atoken_received repairs verified_by source is_synthetic",
+        "block_height block_hash transaction_hash log_offset liquidator_address collateral_address collateral_seized_base "
+        "debt_address debt_repaid_base reported_collateral_seized_usd reported_debt_repaid_usd est_collateral_seized_usd "
+        "est_debt_repaid_usd est_liquidation_bonus_frac is_value_plausible is_atoken_received repairs",
+    ),
+    _mart(
         "fct_data_coverage_daily",
         "What is there and what is missing, with the reason. One row per dataset, venue and UTC day.",
         "dataset venue coverage_date_utc",
@@ -281,6 +294,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_etf_flows_daily": "flow_date_utc",
     "fct_macro_observations": "observation_date_utc",
     "fct_sentiment_daily": "sentiment_date_utc",
+    "fct_lending_liquidations": "occurred_at_utc",
     "fct_data_coverage_daily": "coverage_date_utc",
     "fct_quarantined_rows_daily": "capture_date_utc",
     "fct_source_disagreements_daily": "coverage_date_utc",

@@ -10,6 +10,7 @@ from datetime import timedelta
 import polars as pl
 
 from quality.fields.dictionary import fields
+from quality.schemas.lending import LENDING_DAY_CLOCK, LENDING_TABLES
 from quality.tables import Rule, Table
 
 _c = pl.col
@@ -695,6 +696,7 @@ RAW_TABLES: dict[str, Table] = {
         ETF_FLOWS,
         MACRO_OBSERVATIONS,
         SENTIMENT,
+        *LENDING_TABLES,
     )
 }
 
@@ -716,4 +718,5 @@ DAY_CLOCK: dict[str, str | None] = {
     "etf_flows": None,
     "macro_observations": None,
     "sentiment": None,
+    **LENDING_DAY_CLOCK,
 }

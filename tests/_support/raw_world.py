@@ -7,8 +7,8 @@ What is in it, besides ordinary rows: a source that overlaps another and differs
 starts late and one that the seeds do not know; stamps with jitter and one settlement stamped twice; a hole and a change
 of interval in funding; two-sided open interest; a figure that only USD or only base tells; refused rows; outages; two
 captures of each slow table with a revision; leverage tiers that change, stay, and are not shown again; liquidations of full,
-sampled and unknown completeness, of two sources in one hour, without a side, and days on which none was read; a name in
-Chinese.
+sampled and unknown completeness, of two sources in one hour, without a side, and days on which none was read; lending calls
+with amounts up to 2^256-1; a name in Chinese.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
+from lending_rows import lending_calls
 
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.schemas.sim import SIM_TABLES
@@ -139,6 +140,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "insurance_funds": _funds(captured),
         "tickers": _tickers(paths, captured),
         "perp_positions": _positions(paths, captured),
+        "lending_liquidations": _frame("lending_liquidations", lending_calls(first_day, captured)),
         **_slow(rng, first_day, days_count),
     }
     world = RawWorld(frames)

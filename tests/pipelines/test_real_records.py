@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.shared_data, pytest.mark.long]
 DAY = "2025-10-10"
 QUARANTINED = 3
 IMPORTS = {
+    "aave": ("aave", QUARANTINED),
     "multivenue": ("multivenue_1h", 0),
     "macro": ("macro", 0),
     "etf_flows": ("flows", 0),
@@ -164,6 +165,27 @@ def test_every_tier_of_718_contracts_is_in_the_mart_or_has_its_reason(home: Path
         "expected_rows_count": 5_927,
         "missing_rows_count": 14,
     }
+
+
+def test_every_line_of_the_aave_calls_is_counted(home: Path) -> None:
+    (mart,) = _rows(
+        home,
+        "select count(*) as n, count(repairs) as repaired, count(block_hash) as hashed, count(collateral_seized_base) as scaled"
+        " from fct_lending_liquidations where venue = 'aave_v2_ethereum'",
+    )
+    assert mart == {"n": 11_488, "repaired": 6_223, "hashed": 0, "scaled": 11_488}
+    refused = _rows(
+        home,
+        "select reason, sum(quarantined_rows_count) as n from fct_quarantined_rows_daily"
+        " where dataset = 'lending_liquidations' group by 1 order by 1",
+    )
+    assert refused == [{"reason": "duplicate_key", "n": 7}, {"reason": "duplicate_key_conflict", "n": 2}]
+    (covered,) = _rows(
+        home,
+        "select sum(expected_rows_count) as due, sum(observed_rows_count) as seen, sum(missing_rows_count) as missing,"
+        " sum(quarantined_rows_count) as refused from fct_data_coverage_daily where dataset = 'lending_liquidations'",
+    )
+    assert covered == {"due": 11_497, "seen": 11_488, "missing": 9, "refused": 9}
 
 
 def test_maintenance_is_continuous_at_every_tier_edge(home: Path) -> None:

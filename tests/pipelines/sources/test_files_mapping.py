@@ -47,6 +47,7 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
 def test_shipped_mappings_load_under_their_file_names() -> None:
     mappings = shipped_mappings()
     assert [m.name for m in mappings] == [
+        "aave",
         "binance_archive",
         "etf_flows",
         "fear_greed",
@@ -56,6 +57,7 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
         "tardis",
     ]
     assert {m.name: m.datasets for m in mappings} == {
+        "aave": ("lending_liquidations",),
         "binance_archive": ("candles", "funding_rates", "open_interest", "depth_bands", "liquidations"),
         "etf_flows": ("etf_flows",),
         "fear_greed": ("sentiment",),

@@ -6,6 +6,8 @@ with expected as (
     select * from {{ ref('int_snapshot_rows_expected') }}
     union all
     select * from {{ ref('int_liquidation_rows_expected') }}
+    union all
+    select * from {{ ref('int_lending_rows_expected') }}
 ),
 
 outages as (

@@ -1,0 +1,70 @@
+"""Lending models over the made-up raw lake: amounts to the last digit, one source a day, every row counted."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import Any
+
+import pytest
+
+
+def _tokens(amount: str, decimals: int | None) -> Decimal | None:
+    """Return a naive scaling to eight decimals; None where DECIMAL(28,8) has no room."""
+    with localcontext() as context:
+        context.prec = 200
+        scaled = (Decimal(amount).scaleb(-(decimals or 0))).quantize(Decimal("1e-8"), rounding="ROUND_HALF_UP")
+        return scaled if scaled < Decimal(10) ** 20 else None
+
+
+def test_amounts_are_scaled_without_losing_a_digit(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select m.collateral_seized_raw, r.collateral_decimals_count, m.collateral_seized_base,"
+        " m.debt_repaid_raw, r.debt_decimals_count, m.debt_repaid_base"
+        " from marts.fct_lending_liquidations as m"
+        " join raw.lending_liquidations as r on m.venue = r.venue and m.call_id = r.call_id and m.source = r.source"
+    )
+    assert len(rows) == 180
+    found = [(row[i : i + 3]) for row in rows for i in (0, 3)]
+    assert [(a, d, _tokens(a, d)) for a, d, _ in found] == found
+    assert any(base is None for _, _, base in found), "some amount must exceed the type"
+    assert any(amount == str(2**256 - 1) for amount, _, _ in found)
+
+
+def test_a_day_comes_from_the_chain_where_it_was_read(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select source, count(*), bool_and(block_hash is not null) from marts.fct_lending_liquidations group by 1 order by 1"
+    )
+    assert rows == [("aave", 100, False), ("rpc", 80, True)]
+
+
+def test_values_say_whose_price_they_are(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select m.est_collateral_seized_usd::double, m.collateral_seized_base::double, p.close_quote::double"
+        " from marts.fct_lending_liquidations as m join marts.fct_prices_hourly as p"
+        " on p.asset = 'BTC' and p.interval_start_utc = date_trunc('day', m.occurred_at_utc) + interval 23 hour"
+        " where m.source = 'rpc' and m.collateral_symbol = 'WBTC' and m.collateral_seized_base between 1 and 1e9"
+    )
+    assert rows
+    for value, quantity, close in rows:
+        assert value == pytest.approx(quantity * close, rel=1e-9, abs=1e-4)
+    origins = warehouse.rows(
+        "select distinct est_usd_origin from marts.fct_lending_liquidations"
+        " where est_collateral_seized_usd is null and est_debt_repaid_usd is null"
+    )
+    assert origins <= [("day_price",), ("none",)]
+
+
+def test_an_implausible_value_is_called_so(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select is_value_plausible, round(est_liquidation_bonus_frac, 6), count(*) from marts.fct_lending_liquidations"
+        " where source = 'aave' group by 1, 2 order by 1"
+    )
+    assert rows == [(False, 39.0, 25), (True, 0.05, 75)]
+
+
+def test_coverage_counts_every_call(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select coverage_status, sum(expected_rows_count), sum(observed_rows_count), count(*)"
+        " from marts.fct_data_coverage_daily where dataset = 'lending_liquidations' group by 1"
+    )
+    assert rows == [("complete", 180, 180, 45)]
