@@ -18,6 +18,8 @@ present as (
         'tickers': 'fct_tickers_daily',
         'perp_positions': 'fct_perp_positions_daily',
         'lending_liquidations': 'fct_lending_liquidations',
+        'lending_reserves': 'fct_lending_reserves_daily',
+        'lending_positions': 'fct_lending_positions_daily',
     }.items() %}
     select
         '{{ dataset }}' as dataset,

@@ -9,6 +9,8 @@
     'long_short_ratios': 'int_long_short_ratios_ranked',
     'leverage_tiers': 'int_leverage_tiers_ranked',
     'lending_liquidations': 'int_lending_liquidations_ranked',
+    'lending_reserves': 'int_lending_reserves_ranked',
+    'lending_positions': 'int_lending_positions_ranked',
 } %}
 with ranked as (
     {%- for dataset, model in datasets.items() %}

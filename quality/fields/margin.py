@@ -1,7 +1,7 @@
 """Words of the venues' margin rules: leverage tiers and since when they hold."""
 
 WORDS: dict[str, str] = {
-    "observed_at_utc": "When the venue showed the rules; the first instant of the day or month where only a file's name tells.",
+    "observed_at_utc": "When the venue showed what the row says; the first instant of the day or month where only a file's name tells.",
     "tier_rank": "Place of the tier in the instrument's ladder, 1 = smallest positions.",
     "tiers_count": "Tiers in the instrument's whole ladder as the source gave it; fewer rows than that are no ladder.",
     "notional_floor_settle": "Position notional above which the tier holds; the cap of the tier below, 0 in the first.",

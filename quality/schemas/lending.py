@@ -151,7 +151,105 @@ LENDING_LIQUIDATIONS = Table(
     ),
 )
 
-LENDING_TABLES = (LENDING_LIQUIDATIONS,)
+_PLACE = ("venue", "chain", "protocol", "market_address", "observed_at_utc", "block_height", "block_hash")
+
+
+def _share_of(name: str) -> Rule:
+    return Rule("share_out_of_range", name, ~_c(name).is_between(0, 1), f"{name}_is_a_share")
+
+
+LENDING_RESERVES = Table(
+    "raw",
+    "lending_reserves",
+    "Rules, caps and totals of a lending market's reserves as of a block. One row per venue, instant and token.",
+    grain=("venue", "observed_at_utc", "token_address"),
+    fields=fields(
+        *_PLACE,
+        "token_symbol",
+        "token_address",
+        "token_decimals_count",
+        "ltv_frac",
+        "liquidation_threshold_frac",
+        "liquidation_bonus_frac",
+        "protocol_fee_frac",
+        "reserve_factor_frac",
+        "supply_cap_base",
+        "borrow_cap_base",
+        "supplied_raw",
+        "borrowed_raw",
+        "oracle_price_quote",
+        "is_collateral_enabled",
+        "is_borrowing_enabled",
+        "is_active",
+        "is_frozen",
+        "is_paused",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"liquidation_bonus_frac", "supply_cap_base", "borrow_cap_base"}),
+    rules=(
+        _VENUE_NAMES,
+        _address("market_address"),
+        _address("token_address"),
+        _hash("block_hash"),
+        *(_share_of(c) for c in ("ltv_frac", "liquidation_threshold_frac", "protocol_fee_frac", "reserve_factor_frac")),
+        Rule(
+            "ltv_above_threshold",
+            "ltv_frac",
+            _c("ltv_frac") > _c("liquidation_threshold_frac"),
+            "ltv_is_at_most_the_liquidation_threshold",
+        ),
+        # Bonuses on record are 1 to 15 %; 1 and more means that the contract's 10,500 was read as a share.
+        Rule("bonus_out_of_range", "liquidation_bonus_frac", ~_c("liquidation_bonus_frac").is_between(0, 0.5), "liquidation_bonus_is_at_most_a_half"),
+        Rule("decimals_out_of_range", "token_decimals_count", ~_c("token_decimals_count").is_between(0, 36), "token_decimals_count_is_at_most_36"),
+        *(Rule("not_a_uint256", c, _not_uint256(c), f"{c}_is_a_uint256") for c in ("supplied_raw", "borrowed_raw")),
+        _not_negative("oracle_price_quote"),
+    ),
+)  # fmt: skip
+
+LENDING_POSITIONS = Table(
+    "raw",
+    "lending_positions",
+    "What borrowers of a lending market hold and owe as of a block. One row per venue, instant, account and token.",
+    grain=("venue", "observed_at_utc", "user_address", "token_address"),
+    fields=fields(
+        *_PLACE,
+        "user_address",
+        "token_symbol",
+        "token_address",
+        "token_decimals_count",
+        "supplied_raw",
+        "borrowed_raw",
+        "is_collateral",
+        "oracle_price_quote",
+        "liquidation_threshold_frac",
+        "est_liquidation_price_quote",
+        "account_collateral_usd",
+        "account_debt_usd",
+        "account_threshold_frac",
+        "health_factor_raw",
+        "health_factor_x",
+        "payload_sha256",
+    ),
+    nullable=frozenset({"est_liquidation_price_quote", "health_factor_x"}),
+    rules=(
+        _VENUE_NAMES,
+        *(_address(c) for c in ("market_address", "user_address", "token_address")),
+        _hash("block_hash"),
+        *(
+            Rule("not_a_uint256", c, _not_uint256(c), f"{c}_is_a_uint256")
+            for c in ("supplied_raw", "borrowed_raw", "health_factor_raw")
+        ),
+        Rule("decimals_out_of_range", "token_decimals_count", ~_c("token_decimals_count").is_between(0, 36), "token_decimals_count_is_at_most_36"),
+        *(_share_of(c) for c in ("liquidation_threshold_frac", "account_threshold_frac")),
+        *(_not_negative(c) for c in ("oracle_price_quote", "account_collateral_usd", "account_debt_usd", "health_factor_x")),
+    ),
+)  # fmt: skip
+
+LENDING_TABLES = (LENDING_LIQUIDATIONS, LENDING_RESERVES, LENDING_POSITIONS)
 
 # As `DAY_CLOCK` of ``raw.py``, which takes these up.
-LENDING_DAY_CLOCK: dict[str, str | None] = {"lending_liquidations": "occurred_at_utc"}
+LENDING_DAY_CLOCK: dict[str, str | None] = {
+    "lending_liquidations": "occurred_at_utc",
+    "lending_reserves": "observed_at_utc",
+    "lending_positions": "observed_at_utc",
+}

@@ -214,6 +214,28 @@ _MARTS = (
         "est_debt_repaid_usd est_liquidation_bonus_frac is_value_plausible is_atoken_received repairs",
     ),
     _mart(
+        "fct_lending_reserves_daily",
+        "Rules, caps, totals and oracle price of a lending market's reserves; the last observation of the day. One row per venue, "
+        "token and UTC day.",
+        "venue token_address reserve_date_utc",
+        "venue chain protocol market_address reserve_date_utc observed_at_utc block_height block_hash token_symbol token_address "
+        "ltv_frac liquidation_threshold_frac liquidation_bonus_frac protocol_fee_frac reserve_factor_frac supply_cap_base "
+        "borrow_cap_base supplied_raw supplied_base supplied_usd borrowed_raw borrowed_base borrowed_usd utilisation_frac "
+        "oracle_price_quote is_collateral_enabled is_borrowing_enabled is_active is_frozen is_paused source is_synthetic",
+        "liquidation_bonus_frac supply_cap_base borrow_cap_base supplied_base supplied_usd borrowed_base borrowed_usd utilisation_frac",
+    ),
+    _mart(
+        "fct_lending_positions_daily",
+        "What borrowers of a lending market hold and owe, their health and the prices at which they fail; the last observation of "
+        "the day. One row per venue, account, token and UTC day.",
+        "venue user_address token_address position_date_utc",
+        "venue chain protocol market_address position_date_utc observed_at_utc block_height block_hash user_address token_symbol "
+        "token_address supplied_raw supplied_base supplied_usd is_collateral borrowed_raw borrowed_base borrowed_usd "
+        "oracle_price_quote liquidation_threshold_frac est_liquidation_price_quote account_collateral_usd account_debt_usd "
+        "account_threshold_frac health_factor_raw health_factor_x source is_synthetic",
+        "supplied_base supplied_usd borrowed_base borrowed_usd est_liquidation_price_quote health_factor_x",
+    ),
+    _mart(
         "fct_data_coverage_daily",
         "What is there and what is missing, with the reason. One row per dataset, venue and UTC day.",
         "dataset venue coverage_date_utc",
@@ -295,6 +317,8 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_macro_observations": "observation_date_utc",
     "fct_sentiment_daily": "sentiment_date_utc",
     "fct_lending_liquidations": "occurred_at_utc",
+    "fct_lending_reserves_daily": "reserve_date_utc",
+    "fct_lending_positions_daily": "position_date_utc",
     "fct_data_coverage_daily": "coverage_date_utc",
     "fct_quarantined_rows_daily": "capture_date_utc",
     "fct_source_disagreements_daily": "coverage_date_utc",

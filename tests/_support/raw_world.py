@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
-from lending_rows import lending_calls
+from lending_rows import lending_calls, lending_positions, lending_reserves
 
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.schemas.sim import SIM_TABLES
@@ -141,6 +141,8 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "tickers": _tickers(paths, captured),
         "perp_positions": _positions(paths, captured),
         "lending_liquidations": _frame("lending_liquidations", lending_calls(first_day, captured)),
+        "lending_reserves": _frame("lending_reserves", lending_reserves(first_day, captured)),
+        "lending_positions": _frame("lending_positions", lending_positions(first_day, captured)),
         **_slow(rng, first_day, days_count),
     }
     world = RawWorld(frames)

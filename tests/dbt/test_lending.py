@@ -68,3 +68,21 @@ def test_coverage_counts_every_call(warehouse: Any) -> None:
         " from marts.fct_data_coverage_daily where dataset = 'lending_liquidations' group by 1"
     )
     assert rows == [("complete", 180, 180, 45)]
+
+
+def test_a_day_shows_its_last_snapshot_whole(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select token_symbol, count(*), min(extract(hour from observed_at_utc)), max(supply_cap_base)::double,"
+        " max(supplied_base)::double, max(utilisation_frac) from marts.fct_lending_reserves_daily group by 1 order by 1"
+    )
+    assert rows == [("GHO", 45, 12, None, 0.0, None), ("WETH", 45, 12, 1e6, 1_012.0, 500 / 1_012)]
+    accounts = warehouse.rows(
+        "select right(user_address, 1), count(*), count(borrowed_base), min(borrowed_raw) from marts.fct_lending_positions_daily"
+        " group by 1 order by 1"
+    )
+    # The account that the day's last snapshot no longer shows is gone; the debt that no type holds is exact as text.
+    assert accounts == [
+        ("1", 45, 45, str(10**17)),
+        ("2", 45, 45, str(2 * 10**17)),
+        ("3", 45, 0, str(2**256 - 1)),
+    ]

@@ -1,5 +1,5 @@
-{#- Nobody knows how many calls were due. On a day on which a source was read its own rows are, refused ones included; a
-    day between the first and the last one read on which none was read is missing and not calm. -#}
+{#- Nobody knows how many calls or positions were due. On a day on which a source was read its own rows are, refused ones
+    included; a day between the first and the last one read on which none was read is missing and not calm. -#}
 with answered as (
     select
         dataset,
@@ -8,7 +8,7 @@ with answered as (
         sum(quarantined_rows_count) as refused_rows_count, -- exact: whole numbers
         bool_or(is_synthetic) as is_synthetic
     from {{ ref('stg_lake__manifest') }}
-    where dataset = 'lending_liquidations'
+    where starts_with(dataset, 'lending_')
     group by dataset, venue, capture_date_utc
 ),
 
@@ -19,7 +19,7 @@ failed as (
         capture_date_utc as coverage_date_utc,
         bool_or(is_synthetic) as is_synthetic
     from {{ ref('stg_lake__outages') }}
-    where dataset = 'lending_liquidations'
+    where starts_with(dataset, 'lending_')
     group by dataset, venue, capture_date_utc
 ),
 

@@ -1,0 +1,149 @@
+"""Lending markets as sources: what a chain tells, as captures of days for the lake.
+
+Belongs here: days, blocks and rows brought together. Does not: reading a chain (``evm*.py``), what a log or a getter means
+(``aave.py``), the disk (``pipelines/lake``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+
+from assets.ports import Capture, SourceOutage
+from pipelines.sources.aave import AaveMarket, Deployment, account_query, accounts_in, instant, liquidation_query
+from pipelines.sources.evm import ChainNode, Header
+from pipelines.sources.evm_history import History, advance
+from pipelines.sources.evm_logs import LogReader, RangeRead
+from quality.schemas.raw import RAW_TABLES
+
+
+class LendingSource:
+    """One market read over one or more providers.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    nodes : sequence of ChainNode
+        Independent providers; two make a range verified where they agree.
+    is_synthetic : bool
+        Whether the chain is made up.
+    """
+
+    source = "rpc"
+
+    def __init__(self, deployment: Deployment, nodes: Sequence[ChainNode], *, is_synthetic: bool = False) -> None:
+        self.deployment, self.venue, self.is_synthetic = deployment, deployment.venue, is_synthetic
+        self.nodes = tuple(nodes)
+        self.market = AaveMarket(self.nodes[0], deployment)
+        self.calls = LogReader(nodes, liquidation_query(deployment))
+        self.accounts = LogReader(nodes, account_query(deployment), is_checking_receipts=False)
+
+    def probe(self) -> None:
+        """Ask every provider whether it shows the chain that it should.
+
+        Raises
+        ------
+        SourceOutage
+        """
+        for node in self.nodes:
+            found = node.chain_id()
+            if found != self.deployment.chain_id:
+                raise SourceOutage("venue_error", f"{node.name} shows chain {found}, not {self.deployment.chain_id}")
+
+    # -- liquidation calls
+
+    def follow(self, history: History, *, start: int) -> History:
+        """Read on to the head and read again what a fork has replaced; see `advance`."""
+        return advance(history, self.calls, start=start, finality_depth=self.deployment.finality_depth)
+
+    def liquidations(self, history: History, days: Sequence[date]) -> Capture:
+        """Return the calls of some days from what has been read."""
+        ranges = [r for r in history.ranges if r.logs]
+        tokens = self.market.tokens(self.calls.head()) if ranges else {}
+        rows = [row for r in ranges for row in self.market.call_rows(r, tokens)]
+        wanted = set(days)
+        return _capture(
+            "lending_liquidations", [row for row in rows if row["occurred_at_utc"].date() in wanted], self.venue
+        )
+
+    def liquidations_of(self, day: date, last: date | None = None) -> Capture:
+        """Return the calls of a UTC day, or of the days up to and with `last`, read afresh up to the head.
+
+        Raises
+        ------
+        SourceOutage
+        """
+        first, end = self._first_block(day), self._first_block((last or day) + timedelta(days=1)) - 1
+        history = History(tuple(self.calls.read(first, end)) if first <= end else ())
+        return self.liquidations(history, [day + timedelta(days=i) for i in range(((last or day) - day).days + 1)])
+
+    # -- snapshots
+
+    def final_header(self) -> Header:
+        """Return the newest block that is final: snapshots are taken there, so that no fork can undo them."""
+        return self.nodes[0].require(max(0, self.calls.head() - self.deployment.finality_depth))
+
+    def reserves(self) -> Capture:
+        """Return rules and totals of every reserve as of the newest final block."""
+        return _capture("lending_reserves", self.market.reserve_rows(self.final_header()), self.venue)
+
+    def positions(self, *, start: int) -> Capture:
+        """Return the borrowers' positions as of the newest final block.
+
+        Parameters
+        ----------
+        start : int
+            First block in which an account is looked for: who borrowed before and did nothing since is not found.
+        """
+        header = self.final_header()
+        logs = [log for r in self.accounts.read(start, header.height) for log in r.logs]
+        rows = self.market.position_rows(header, accounts_in(logs), self.market.reserve_rows(header))
+        return _capture("lending_positions", rows, self.venue)
+
+    def _first_block(self, day: date) -> int:
+        """Return the height of the first block at or after the start of a UTC day; one above the head where there is none."""
+        at_s = int(datetime.combine(day, time(), UTC).timestamp())
+        low, high = 0, self.calls.head() + 1
+        while low < high:
+            middle = (low + high) // 2
+            header = self.nodes[0].header(middle)
+            # Below what a pruned node keeps lies the past.
+            if header is None or header.at_s < at_s:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def touched_days(before: History, after: History) -> list[date]:
+    """Return the UTC days whose calls may differ between two histories of which the second follows from the first."""
+    known = set(before.ranges)
+    ranges = [*after.replaced, *(r for r in after.ranges if r not in known)]
+    return sorted({day for r in ranges for day in _days_of(r, after)})
+
+
+def _days_of(read: RangeRead, history: History) -> list[date]:
+    """Return the days that a range lies in, from the end of the range before it on."""
+    ends = [r.last_at_s for r in history.ranges if r.last < read.first]
+    first, last = (
+        instant(ends[-1] if ends else min(read.clocks.values(), default=read.last_at_s)),
+        instant(read.last_at_s),
+    )
+    return [first.date() + timedelta(days=i) for i in range((last.date() - first.date()).days + 1)]
+
+
+def _capture(dataset: str, rows: Sequence[Mapping[str, Any]], venue: str) -> Capture:
+    schema = {**RAW_TABLES[dataset].raw_schema, "row_count": pl.Int64()}
+    full = [{"payload_sha256": _sha256(row), **row, "row_count": i} for i, row in enumerate(rows, 1)]
+    frame = pl.DataFrame([[row.get(name) for name in schema] for row in full], schema=schema, orient="row")
+    return Capture(rows=frame, origin_note=f"{venue} over JSON-RPC")
+
+
+def _sha256(row: Mapping[str, Any]) -> str:
+    """Return a hash of what the chain said: answers come in chunks of any size, so that bytes of answers mean nothing."""
+    return hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest()
