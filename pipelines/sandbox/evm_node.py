@@ -276,7 +276,7 @@ def serve_node(node: EvmNode) -> Iterator[str]:
             """Say nothing: requests are in `node.requests`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
