@@ -5,7 +5,7 @@ Belongs here: Protocols and the plain values that cross them. Does not: any impl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -70,7 +70,8 @@ class Generation:
     """One committed line of the manifest.
 
     `status` is ``committed`` for rows (also none: the venue answered and had nothing) or an outage code
-    (``unreachable``, ``geoblocked``, ``banned``, ``rate_limited``, ``venue_error``, ``not_offered``) for a day that could not be fetched;
+    (``unreachable``, ``geoblocked``, ``banned``, ``rate_limited``, ``venue_error``, ``not_offered``,
+    ``lagging``, ``pruned``) for a day that could not be fetched;
     an outage never replaces a committed generation. `path` is absolute, None for outages.
     """
 
@@ -193,6 +194,38 @@ class StreamRecordings(Protocol):
 
     def sealed_since(self, name: str, most: int) -> Sequence[tuple[str, set[date]]]:
         """Return the segments sealed after the one of a name (empty: from the first), at most so many, with the days they touch."""
+        ...
+
+
+class LendingMarket(Protocol):
+    """A lending market on a chain; each method raises `SourceOutage` and nothing else for the providers' faults.
+
+    `finality_s` is the age in seconds from which a block counts as final.
+    """
+
+    venue: str
+    source: str
+    is_synthetic: bool
+    finality_s: float
+
+    def probe(self) -> None:
+        """Ask every provider whether it shows the right chain."""
+        ...
+
+    def demand_finality(self, blocks: Mapping[int, str]) -> None:
+        """Raise, and not as an outage, where one of these blocks (height to hash) is not part of the chain."""
+        ...
+
+    def liquidations_of(self, day: date, last: date | None = None, *, now: datetime) -> Capture:
+        """Return the liquidation calls of a UTC day, or of the days up to and with `last`."""
+        ...
+
+    def reserves(self) -> Capture:
+        """Return rules and totals of the reserves as of the newest final block."""
+        ...
+
+    def positions(self, accounts: Sequence[str] = ()) -> Capture:
+        """Return the positions of these accounts and of those that acted lately, as of the newest final block."""
         ...
 
 

@@ -12,6 +12,7 @@ from dagster import AssetKey, Definitions, in_process_executor
 
 from assets.cascade.definitions import build_cascade_assets
 from assets.lake.definitions import build_collected_assets, build_exchange_assets, build_import_specs, build_raw_tables
+from assets.lake.lending import build_lending_assets
 from assets.report.definitions import build_report_assets
 from assets.warehouse.definitions import build_dbt_assets
 from pipelines.collector.streams import COLLECTED_VENUES
@@ -25,6 +26,7 @@ from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
 from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.files import shipped_mappings
+from pipelines.sources.lending_markets import LENDING_VENUES
 from quality.checks.factory import build_schema_check
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.schemas.sim import SIM_DAY_COLUMN, SIM_TABLES
@@ -43,6 +45,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         kind = kind_of(settings.home) or "real"
         resources = build_resources(open_home(settings.home, kind, create=True), settings)
     landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
+    landed += [a for venue in LENDING_VENUES for a in build_lending_assets(venue)]
     collected = [build_collected_assets(venue, lists_instruments=venue in EXCHANGES) for venue in COLLECTED_VENUES]
     imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
     lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]

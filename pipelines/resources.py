@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from assets.ports import Clock, ExchangeSource, StreamRecordings
+from assets.ports import Clock, ExchangeSource, LendingMarket, StreamRecordings
 from pipelines.clock import FixedClock, SystemClock
 from pipelines.dbt_manifest import ensure_manifest
 from pipelines.home import Home, HomeError
@@ -25,6 +25,7 @@ from pipelines.lake.publish import publish
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.settings import DBT_FOLDER, Settings
+from pipelines.sources.lending_markets import DEPLOYMENTS, LENDING_VENUES
 from pipelines.universe import followed, load_universe
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -186,6 +187,32 @@ def recordings_of(home: Home, lake: Lake) -> StreamRecordings:
     return Recordings(folder_of(home.root), lake, is_synthetic=home.kind == "demo")
 
 
+def lending_of(home: Home, settings: Settings) -> dict[str, LendingMarket]:
+    """Return the lending markets whose chain has a provider in the settings; none in a demo home.
+
+    Raises
+    ------
+    HomeError
+        Where a provider's URL may not be used; the message holds no more of it than its host.
+    """
+    if not settings.rpc_urls or home.kind == "demo":
+        return {}
+    from pipelines.sources.evm_provider import http_node  # noqa: PLC0415 - web3 takes seconds to import
+    from pipelines.sources.lending import LendingSource  # noqa: PLC0415
+
+    markets: dict[str, LendingMarket] = {}
+    for venue in LENDING_VENUES:
+        deployment = DEPLOYMENTS[venue]
+        urls = [url.get_secret_value() for url in settings.rpc_urls.get(deployment.chain, ())]
+        try:
+            nodes = [http_node(url, is_local_allowed=settings.rpc_local_allowed) for url in urls]
+        except ValueError as error:
+            raise HomeError(f"LOWTIDE_RPC_URLS, {deployment.chain}: {error}") from None
+        if nodes:
+            markets[venue] = LendingSource(deployment, nodes)
+    return markets
+
+
 def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     """Return dbt, aimed at one warehouse file.
 
@@ -206,6 +233,7 @@ def build_resources(
     clock: Clock | None = None,
     as_of: datetime | None = None,
     exchanges: Mapping[str, ExchangeSource] | None = None,
+    lending: Mapping[str, LendingMarket] | None = None,
 ) -> dict[str, Any]:
     """Return every resource of the graph by name; tests and the demo hand in their own clock or exchanges."""
     clock = clock or clock_of(settings)
@@ -217,5 +245,7 @@ def build_resources(
         "warehouse": warehouse,
         "exchanges": exchanges if exchanges is not None else exchanges_of(home, settings, lake, clock),
         "recordings": recordings_of(home, lake),
+        # A report as of an earlier instant reads no source.
+        "lending": lending if lending is not None else {} if as_of else lending_of(home, settings),
         "dbt": dbt_of(warehouse),
     }

@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.collector.streams import COLLECTED_VENUES
 from pipelines.sources.exchanges import EXCHANGES
+from pipelines.sources.lending_markets import LENDING_CHAINS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_FOLDER = PROJECT_ROOT / "dbt"
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
     collect_base_url: str | None = Field(
         default=None, description="Another base URL for all streams; a loopback address means the sandbox."
     )
+    rpc_urls: dict[str, tuple[SecretStr, ...]] = Field(
+        default={},
+        description="JSON-RPC providers by chain (ethereum, arbitrum, base), two each where possible: JSON, and never shown.",
+    )
+    rpc_local_allowed: bool = Field(
+        default=False, description="Whether a JSON-RPC provider may be a host that is not public: a node of your own."
+    )
     clock: datetime | None = Field(
         default=None, description="A fixed clock (UTC) instead of the machine's: for tests and demonstrations."
     )
@@ -68,6 +76,14 @@ class Settings(BaseSettings):
         unknown = [v for v in value if v not in COLLECTED_VENUES]
         if unknown:
             raise ValueError(f"no stream of {', '.join(unknown)}: there are {', '.join(COLLECTED_VENUES)}")
+        return value
+
+    @field_validator("rpc_urls")
+    @classmethod
+    def _chains(cls, value: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
+        unknown = [chain for chain in value if chain not in LENDING_CHAINS]
+        if unknown:
+            raise ValueError(f"no lending market on {', '.join(unknown)}: there are {', '.join(LENDING_CHAINS)}")
         return value
 
     @field_validator("venues")

@@ -1,14 +1,14 @@
 """One Aave market on one chain: what its logs and getters say, as rows of the raw tables.
 
-Belongs here: deployments, the interface (``aave_abi.json``), decoding. Does not: which logs there are (``evm_logs.py``),
-days and the lake (``lending.py``), the mathematics of health (``assets/cascade/lending.py``).
+Belongs here: the interface (``aave_abi.json``), decoding. Does not: where markets are
+(``lending_markets.py``), which logs there are (``evm_logs.py``), days and the lake (``lending.py``), the mathematics of health (``assets/cascade/lending.py``).
 
 The seized amount of a call is what the liquidator received: the protocol's share of the bonus is not in the log. v2 has the
 same liquidation log; its getters are not read.
 
 References
 ----------
-Aave v3 developer docs: Pool, PoolAddressesProvider, AaveProtocolDataProvider, AaveOracle. Addresses: aave-address-book.
+Aave v3 developer docs: Pool, PoolAddressesProvider, AaveProtocolDataProvider, AaveOracle.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from assets.cascade.lending import collateral_liquidation_price
 from assets.ports import SourceOutage
 from pipelines.sources.evm import ChainLog, ChainNode, Header, LogQuery
 from pipelines.sources.evm_logs import RangeRead
+from pipelines.sources.lending_markets import Deployment
 
 _ABI: list[dict[str, Any]] = json.loads(Path(__file__).with_name("aave_abi.json").read_text(encoding="utf-8"))
 _FUNCTIONS = {item["name"]: item for item in _ABI if item["type"] == "function"}
@@ -47,50 +48,6 @@ _BPS = 10_000
 # Where the account's own cover and that of its reserves differ by more, other thresholds hold (e-mode, LTV of zero).
 _COVER_TOLERANCE = 1e-3
 _NO_DEBT = 2**256 - 1
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """One market: `venue` is the lake's name of it, `market_address` that of its PoolAddressesProvider, `pool_address` of its pool.
-
-    `finality_depth` is in blocks: deeper ones must never change. `block_time_s` is a first guess at the blocks of a day.
-    """
-
-    venue: str
-    chain: str
-    chain_id: int
-    protocol: str
-    market_address: str
-    pool_address: str
-    finality_depth: int
-    block_time_s: float
-    # v2's address provider does not tell it.
-    data_provider_address: str | None = None
-
-
-# Finality: two epochs of Ethereum are 64 blocks, and twice that is asked for; a rollup's blocks are final with the block of
-# Ethereum that holds them, which takes up to half an hour when batches are posted late.
-DEPLOYMENTS: dict[str, Deployment] = {
-    d.venue: d
-    for d in (
-        Deployment(
-            "aave_v3_ethereum", "ethereum", 1, "aave_v3", "0x2f39d218133afab8f2b819b1066c7e434ad94e9e",
-            "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2", 128, 12.0,
-        ),
-        Deployment(
-            "aave_v3_arbitrum", "arbitrum", 42161, "aave_v3", "0xa97684ead0e402dc232d5a977953df7ecbab3cdb",
-            "0x794a61358d6845594f94dc1db02a252b5b4814ad", 7_200, 0.25,
-        ),
-        Deployment(
-            "aave_v3_base", "base", 8453, "aave_v3", "0xe20fcbdbffc4dd138ce8b2e6fbb6cb49777ad64d",
-            "0xa238dd80c259a72e81d7e4664a9801593f98d1c5", 900, 2.0,
-        ),
-        Deployment(
-            "aave_v2_ethereum", "ethereum", 1, "aave_v2", "0xb53c1a33016b2dc2ff3653530bff1848a515c8c5",
-            "0x7d2768de32b0b80b7a3454c06bdac94a69ddc7a9", 128, 12.0, "0x057835ad21a177dbdd3090bb1cae03eacf78fc6d",
-        ),
-    )
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,17 @@ from typing import Any
 import polars as pl
 
 from assets.ports import Capture, SourceOutage
-from pipelines.sources.aave import AaveMarket, Deployment, account_query, accounts_in, instant, liquidation_query
+from pipelines.sources.aave import AaveMarket, account_query, accounts_in, instant, liquidation_query
 from pipelines.sources.evm import ChainNode, Header
-from pipelines.sources.evm_history import History, advance
+from pipelines.sources.evm_history import FinalityBroken, History, advance
 from pipelines.sources.evm_logs import LogReader, RangeRead
+from pipelines.sources.lending_markets import Deployment
 from quality.schemas.raw import RAW_TABLES
+
+# Accounts that did nothing for longer are found only where an earlier snapshot knew them.
+LOOKBACK = timedelta(days=30)
+# A chain's clock is behind ours by a block or two; further behind, the provider is.
+CLOCK_LAG = timedelta(minutes=15)
 
 
 class LendingSource:
@@ -32,11 +38,23 @@ class LendingSource:
         Independent providers; two make a range verified where they agree.
     is_synthetic : bool
         Whether the chain is made up.
+    lookback : timedelta
+        How far back accounts are looked for.
     """
 
     source = "rpc"
 
-    def __init__(self, deployment: Deployment, nodes: Sequence[ChainNode], *, is_synthetic: bool = False) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        nodes: Sequence[ChainNode],
+        *,
+        is_synthetic: bool = False,
+        lookback: timedelta = LOOKBACK,
+    ) -> None:
+        # A block's age at which it is final: twice the usual time, as blocks may be slow.
+        self.finality_s = 2 * deployment.finality_depth * deployment.block_time_s
+        self.lookback = lookback
         self.deployment, self.venue, self.is_synthetic = deployment, deployment.venue, is_synthetic
         self.nodes = tuple(nodes)
         self.market = AaveMarket(self.nodes[0], deployment)
@@ -71,16 +89,38 @@ class LendingSource:
             "lending_liquidations", [row for row in rows if row["occurred_at_utc"].date() in wanted], self.venue
         )
 
-    def liquidations_of(self, day: date, last: date | None = None) -> Capture:
+    def liquidations_of(self, day: date, last: date | None = None, *, now: datetime) -> Capture:
         """Return the calls of a UTC day, or of the days up to and with `last`, read afresh up to the head.
 
         Raises
         ------
         SourceOutage
+            ``lagging`` where the providers have not come as far as the end of the days, or as `now`: what they do not
+            tell is not calm.
         """
-        first, end = self._first_block(day), self._first_block((last or day) + timedelta(days=1)) - 1
+        after = (last or day) + timedelta(days=1)
+        head = self.calls.header(self.calls.head())
+        if instant(head.at_s) < min(datetime.combine(after, time()), now) - CLOCK_LAG:
+            raise SourceOutage("lagging", f"{self.venue}: the newest block {head.height} is of {instant(head.at_s)}")
+        first, end = self._first_block(day), self._first_block(after) - 1
         history = History(tuple(self.calls.read(first, end)) if first <= end else ())
-        return self.liquidations(history, [day + timedelta(days=i) for i in range(((last or day) - day).days + 1)])
+        return self.liquidations(history, [day + timedelta(days=i) for i in range((after - day).days)])
+
+    def demand_finality(self, blocks: Mapping[int, str]) -> None:
+        """Check that blocks which were final when their rows landed still are part of the chain.
+
+        Raises
+        ------
+        FinalityBroken
+        SourceOutage
+        """
+        for height, block_hash in sorted(blocks.items()):
+            now = self.calls.header(height)
+            if now.hash != block_hash:
+                raise FinalityBroken(
+                    f"{self.venue}: block {height} was final as {block_hash} when its rows landed and is {now.hash} now: "
+                    "nothing was landed; compare the providers with a third one before anything is read again"
+                )
 
     # -- snapshots
 
@@ -92,17 +132,21 @@ class LendingSource:
         """Return rules and totals of every reserve as of the newest final block."""
         return _capture("lending_reserves", self.market.reserve_rows(self.final_header()), self.venue)
 
-    def positions(self, *, start: int) -> Capture:
+    def positions(self, accounts: Sequence[str] = (), *, start: int | None = None) -> Capture:
         """Return the borrowers' positions as of the newest final block.
 
         Parameters
         ----------
-        start : int
-            First block in which an account is looked for: who borrowed before and did nothing since is not found.
+        accounts : sequence of str
+            Accounts that are known from before; those that acted since `start` are added.
+        start : int, optional
+            First block in which accounts are looked for; where not given, `lookback` before the final block.
         """
         header = self.final_header()
-        logs = [log for r in self.accounts.read(start, header.height) for log in r.logs]
-        rows = self.market.position_rows(header, accounts_in(logs), self.market.reserve_rows(header))
+        if start is None:
+            start = self._first_block((instant(header.at_s) - self.lookback).date())
+        acted = accounts_in(log for r in self.accounts.read(start, header.height) for log in r.logs)
+        rows = self.market.position_rows(header, sorted({*accounts, *acted}), self.market.reserve_rows(header))
         return _capture("lending_positions", rows, self.venue)
 
     def _first_block(self, day: date) -> int:

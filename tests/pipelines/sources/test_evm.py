@@ -16,11 +16,12 @@ from assets.lake.transform import batches_of
 from assets.ports import SourceOutage
 from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode, NodeFaults, serve_node
-from pipelines.sources.aave import DEPLOYMENTS, Token
+from pipelines.sources.aave import Token
 from pipelines.sources.evm import ChainLog, bloom_of
 from pipelines.sources.evm_history import FinalityBroken, History
 from pipelines.sources.evm_logs import LogReader, RangeRead
 from pipelines.sources.lending import LendingSource, touched_days
+from pipelines.sources.lending_markets import DEPLOYMENTS
 
 NOW = datetime(2026, 11, 23, 12)
 FINALITY = 128

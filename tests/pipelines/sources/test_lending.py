@@ -18,12 +18,15 @@ from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode, serve_node
 from pipelines.sandbox.lending_accounts import RESERVES, lending_chain, walk
 from pipelines.sandbox.lending_pool import POOL, PROVIDER, USD, WAD, PoolState, answer
-from pipelines.sources.aave import DEPLOYMENTS, decoded, instant
+from pipelines.sources.aave import decoded, instant
 from pipelines.sources.evm_history import History
 from pipelines.sources.lending import LendingSource
+from pipelines.sources.lending_markets import DEPLOYMENTS
 
 NOW = datetime(2026, 11, 23, 12)
 FINALITY = 20
+# The chain begins at 02:40 on 2026-02-02 and has 150 blocks of ten minutes.
+END = datetime(2026, 2, 3, 3, 40)
 MARKET = replace(DEPLOYMENTS["aave_v3_ethereum"], market_address=PROVIDER, pool_address=POOL, finality_depth=FINALITY)
 
 
@@ -159,9 +162,29 @@ def test_a_day_is_found_by_its_blocks(chain: Chain, source: LendingSource) -> No
     days = days_of(chain)
     history = source.follow(History(), start=1)
     for day in days:
-        assert source.liquidations_of(day).rows.equals(source.liquidations(history, [day]).rows)
-    whole = source.liquidations_of(days[0], days[-1]).rows
+        assert source.liquidations_of(day, now=END).rows.equals(source.liquidations(history, [day]).rows)
+    whole = source.liquidations_of(days[0], days[-1], now=END).rows
     assert whole.height == sum(len(r.logs) for r in history.ranges)
+
+
+def test_silence_behind_the_clock_is_an_outage(source: LendingSource) -> None:
+    day = date(2026, 2, 3)
+    assert source.liquidations_of(day, now=END).rows.height >= 0
+    for now in (datetime(2026, 2, 3, 4, 30), datetime(2026, 2, 4, 1)):
+        with pytest.raises(SourceOutage, match="the newest block") as caught:
+            source.liquidations_of(day, now=now)
+        assert caught.value.code == "lagging"
+
+
+def test_an_account_that_was_known_is_looked_up_again(chain: Chain, source: LendingSource) -> None:
+    late = chain.height - FINALITY
+    assert source.positions(start=late).rows.height < source.positions(start=1).rows.height
+    known = sorted(set(source.positions(start=1).rows["user_address"]))
+    assert (
+        source.positions(known, start=late)
+        .rows.drop("row_count")
+        .equals(source.positions(start=1).rows.drop("row_count"))
+    )
 
 
 def test_snapshots_of_a_pruned_node_are_refused(chain: Chain) -> None:
@@ -188,7 +211,7 @@ def test_it_lands_over_http(chain: Chain, source: LendingSource, tmp_path: Path)
     with serve_node(EvmNode(chain, call=answer)) as url:
         over_http = LendingSource(MARKET, [ChainNode(HTTPProvider(url), "over HTTP")], is_synthetic=True)
         over_http.probe()
-        capture = over_http.liquidations_of(days[0], days[-1])
+        capture = over_http.liquidations_of(days[0], days[-1], now=END)
     lake.commit(
         batches_of(
             capture,
