@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal, localcontext
+from pathlib import Path
 from typing import Any
 
+import duckdb
+import numpy as np
 import pytest
+from evm_doubles import POOL, USDC, WETH, call_log, client
+
+from assets.lake.transform import batches_of
+from pipelines.clock import FixedClock
+from pipelines.lake.store import Lake
+from pipelines.lake.views import create_raw_views
+from pipelines.sandbox.evm_chain import Chain
+from pipelines.sandbox.evm_node import EvmNode
+from pipelines.sources.aave import Token, instant
+from pipelines.sources.evm_history import History
+from pipelines.sources.lending import LendingSource
+from pipelines.sources.lending_markets import DEPLOYMENTS
 
 
 def _tokens(amount: str, decimals: int | None) -> Decimal | None:
@@ -86,3 +104,68 @@ def test_a_day_shows_its_last_snapshot_whole(warehouse: Any) -> None:
         ("2", 45, 45, str(2 * 10**17)),
         ("3", 45, 0, str(2**256 - 1)),
     ]
+
+
+@pytest.mark.trial("uint256_to_the_mart")
+def test_amounts_are_exact_from_the_chain_to_the_mart(
+    warehouse: Any, tmp_path: Path, trial_count: Callable[..., int]
+) -> None:
+    """JSON-RPC, raw Parquet, staging and mart, by the models' own SQL: the text to the last digit, the tokens to the eighth."""
+    values = _amounts(trial_count(10_000, 400))
+    pairs = list(zip(values[::2], values[1::2], strict=True))
+    lake = _landed(pairs, tmp_path)
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
+        create_raw_views(con, lake)
+        con.execute(f"attach '{warehouse.path}' as built (read_only)")
+        for schema in ("staging", "intermediate", "seeds", "marts"):
+            con.execute(f"create schema {schema}")
+        for table in ("seeds.lending_tokens", "seeds.source_ranks", "marts.fct_prices_hourly"):
+            con.execute(f"create table {table} as select * from built.{table}")
+        for model in (
+            "staging/lake/stg_lake__lending_liquidations",
+            "intermediate/lending/int_lending_liquidations_ranked",
+            "marts/lending/fct_lending_liquidations",
+        ):
+            sql = (warehouse.target / "compiled" / "lowtide" / "models" / f"{model}.sql").read_text()
+            schema, _, name = model.partition("/")
+            con.execute(f"create table {schema}.{name.rpartition('/')[2]} as {sql}")
+        rows = con.execute(
+            "select debt_repaid_raw, collateral_seized_raw, debt_repaid_base, collateral_seized_base"
+            " from marts.fct_lending_liquidations order by block_height, log_offset"
+        ).fetchall()
+    assert [(int(a), int(b)) for a, b, _, _ in rows] == pairs
+    for repaid, seized, repaid_base, seized_base in rows:
+        assert (repaid_base, seized_base) == (_tokens(repaid, 6), _tokens(seized, 18))
+
+
+def _amounts(count: int) -> list[int]:
+    rng = np.random.Generator(np.random.PCG64(43))
+    edges = [0, 1, 9, 2**53 + 1, 10**26 - 1, 10**26, 10**38, 2**127, 2**128, 10**77, 2**255, 2**256 - 1]
+    return edges + [int.from_bytes(rng.bytes(32)) >> int(rng.integers(0, 256)) for _ in range(count - len(edges))]
+
+
+def _landed(pairs: list[tuple[int, int]], folder: Path) -> Lake:
+    """Return a lake with a call per pair, read over JSON-RPC."""
+    chain = Chain(
+        1, lambda height, _branch, state: ([[call_log(3, *p) for p in pairs[250 * (height - 1) : 250 * height]]], state)
+    )
+    chain.grow(-(-len(pairs) // 250))
+    market = replace(DEPLOYMENTS["aave_v3_ethereum"], pool_address=POOL)
+    source = LendingSource(market, [client(EvmNode(chain)), client(EvmNode(chain), "second")], is_synthetic=True)
+    source.market.tokens = lambda _height: {WETH: Token("WETH", 18), USDC: Token("USDC", 6)}  # type: ignore[method-assign]  # no getters on this chain
+    history = source.follow(History(), start=1)
+    day = instant(chain.blocks[0].timestamp_s).date()
+    now = datetime(2026, 11, 23, 12)
+    lake = Lake(folder / "lake", clock=FixedClock(now), code_version="1.0")
+    lake.commit(
+        batches_of(
+            source.liquidations(history, [day]),
+            dataset="lending_liquidations",
+            venue=market.venue,
+            source="rpc",
+            days=[day],
+            now=now,
+            is_synthetic=True,
+        )
+    )
+    return lake
