@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from evm_doubles import POOL, USDC, WETH, call_log, client
+from evm_doubles import POOL, USDC, WETH, call_log, calls_chain, client
 
 from assets.lake.transform import batches_of
 from pipelines.clock import FixedClock
@@ -20,10 +20,12 @@ from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode
-from pipelines.sources.aave import Token, instant
+from pipelines.sources.aave import Token
 from pipelines.sources.evm_history import History
-from pipelines.sources.lending import LendingSource
+from pipelines.sources.lending import LendingSource, touched_days
 from pipelines.sources.lending_markets import DEPLOYMENTS
+
+CLOCK = FixedClock(datetime(2026, 11, 23, 12))
 
 
 def _tokens(amount: str, decimals: int | None) -> Decimal | None:
@@ -114,7 +116,41 @@ def test_amounts_are_exact_from_the_chain_to_the_mart(
     values = _amounts(trial_count(10_000, 400))
     pairs = list(zip(values[::2], values[1::2], strict=True))
     lake = _landed(pairs, tmp_path)
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
+    rows = _mart(
+        warehouse,
+        lake,
+        tmp_path,
+        "select debt_repaid_raw, collateral_seized_raw, debt_repaid_base, collateral_seized_base"
+        " from marts.fct_lending_liquidations order by block_height, log_offset",
+    )
+    assert [(int(a), int(b)) for a, b, _, _ in rows] == pairs
+    for repaid, seized, repaid_base, seized_base in rows:
+        assert (repaid_base, seized_base) == (_tokens(repaid, 6), _tokens(seized, 18))
+
+
+@pytest.mark.parametrize("depth", [1, 7, 64, 128])
+def test_the_mart_after_a_fork_is_that_of_a_chain_without_one(warehouse: Any, tmp_path: Path, depth: int) -> None:
+    chain = calls_chain(depth, block_time_s=600)
+    chain.grow(depth + 40)
+    forked, calm = (
+        Lake(tmp_path / "a", clock=CLOCK, code_version="1.0"),
+        Lake(tmp_path / "b", clock=CLOCK, code_version="1.0"),
+    )
+    source = _source(chain)
+    before = _follow(source, History(), forked)
+    chain.fork(depth, grow=depth + 3)
+    _follow(source, before, forked)
+    _follow(_source(chain.never_forked()), History(), calm)
+    every = "select * from marts.fct_lending_liquidations order by call_id"
+    found, wanted = (_mart(warehouse, lake, lake.root, every) for lake in (forked, calm))
+    assert found
+    assert found == wanted
+
+
+def _mart(warehouse: Any, lake: Lake, folder: Path, query: str) -> list[tuple[Any, ...]]:
+    """Return what a query sees after the models' own SQL has run over a lake."""
+    path = folder / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as con:
         create_raw_views(con, lake)
         con.execute(f"attach '{warehouse.path}' as built (read_only)")
         for schema in ("staging", "intermediate", "seeds", "marts"):
@@ -129,13 +165,32 @@ def test_amounts_are_exact_from_the_chain_to_the_mart(
             sql = (warehouse.target / "compiled" / "lowtide" / "models" / f"{model}.sql").read_text()
             schema, _, name = model.partition("/")
             con.execute(f"create table {schema}.{name.rpartition('/')[2]} as {sql}")
-        rows = con.execute(
-            "select debt_repaid_raw, collateral_seized_raw, debt_repaid_base, collateral_seized_base"
-            " from marts.fct_lending_liquidations order by block_height, log_offset"
-        ).fetchall()
-    assert [(int(a), int(b)) for a, b, _, _ in rows] == pairs
-    for repaid, seized, repaid_base, seized_base in rows:
-        assert (repaid_base, seized_base) == (_tokens(repaid, 6), _tokens(seized, 18))
+        return con.execute(query).fetchall()
+
+
+def _source(chain: Chain) -> LendingSource:
+    market = replace(DEPLOYMENTS["aave_v3_ethereum"], pool_address=POOL)
+    source = LendingSource(market, [client(EvmNode(chain)), client(EvmNode(chain), "second")], is_synthetic=True)
+    source.market.tokens = lambda _height: {WETH: Token("WETH", 18), USDC: Token("USDC", 6)}  # type: ignore[method-assign]  # no getters on this chain
+    return source
+
+
+def _follow(source: LendingSource, before: History, lake: Lake) -> History:
+    """Read on to the head and land the days that this touches."""
+    history = source.follow(before, start=1)
+    days = touched_days(before, history)
+    lake.commit(
+        batches_of(
+            source.liquidations(history, days),
+            dataset="lending_liquidations",
+            venue=source.venue,
+            source="rpc",
+            days=days,
+            now=CLOCK.now(),
+            is_synthetic=True,
+        )
+    )
+    return history
 
 
 def _amounts(count: int) -> list[int]:
@@ -150,22 +205,6 @@ def _landed(pairs: list[tuple[int, int]], folder: Path) -> Lake:
         1, lambda height, _branch, state: ([[call_log(3, *p) for p in pairs[250 * (height - 1) : 250 * height]]], state)
     )
     chain.grow(-(-len(pairs) // 250))
-    market = replace(DEPLOYMENTS["aave_v3_ethereum"], pool_address=POOL)
-    source = LendingSource(market, [client(EvmNode(chain)), client(EvmNode(chain), "second")], is_synthetic=True)
-    source.market.tokens = lambda _height: {WETH: Token("WETH", 18), USDC: Token("USDC", 6)}  # type: ignore[method-assign]  # no getters on this chain
-    history = source.follow(History(), start=1)
-    day = instant(chain.blocks[0].timestamp_s).date()
-    now = datetime(2026, 11, 23, 12)
-    lake = Lake(folder / "lake", clock=FixedClock(now), code_version="1.0")
-    lake.commit(
-        batches_of(
-            source.liquidations(history, [day]),
-            dataset="lending_liquidations",
-            venue=market.venue,
-            source="rpc",
-            days=[day],
-            now=now,
-            is_synthetic=True,
-        )
-    )
+    lake = Lake(folder / "lake", clock=CLOCK, code_version="1.0")
+    _follow(_source(chain), History(), lake)
     return lake

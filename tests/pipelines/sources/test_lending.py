@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -16,8 +16,9 @@ from pipelines.clock import FixedClock
 from pipelines.lake.store import Lake
 from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode, serve_node
-from pipelines.sandbox.lending_accounts import RESERVES, lending_chain, walk
+from pipelines.sandbox.lending_accounts import RESERVES, lending_chain, walk, world_prices
 from pipelines.sandbox.lending_pool import POOL, PROVIDER, USD, WAD, PoolState, answer
+from pipelines.sandbox.world import World
 from pipelines.sources.aave import decoded, instant
 from pipelines.sources.evm_history import History
 from pipelines.sources.lending import LendingSource
@@ -42,6 +43,12 @@ def chain() -> Chain:
 def source(chain: Chain) -> LendingSource:
     nodes = [client(EvmNode(chain, call=answer), name) for name in ("first provider", "second provider")]
     return LendingSource(MARKET, nodes, is_synthetic=True)
+
+
+@pytest.fixture(scope="module")
+def positions(source: LendingSource) -> Capture:
+    """Return the positions of every account that ever acted."""
+    return source.positions(start=1)
 
 
 def good(capture: Capture, dataset: str, days: list[date]) -> pl.DataFrame:
@@ -119,8 +126,8 @@ def test_reserves_are_the_markets(chain: Chain, source: LendingSource) -> None:
         assert int(row["borrowed_raw"]) == sum(h.borrowed for h in held if h)
 
 
-def test_every_known_borrower_is_found_to_the_last_unit(chain: Chain, source: LendingSource) -> None:
-    rows = good(source.positions(start=1), "lending_positions", days_of(chain))
+def test_every_known_borrower_is_found_to_the_last_unit(chain: Chain, positions: Capture) -> None:
+    rows = good(positions, "lending_positions", days_of(chain))
     block = chain.block(chain.height - FINALITY)
     assert block is not None
     state: PoolState = block.state
@@ -137,8 +144,8 @@ def test_every_known_borrower_is_found_to_the_last_unit(chain: Chain, source: Le
     assert seen == known
 
 
-def test_an_account_fails_at_its_liquidation_price(chain: Chain, source: LendingSource) -> None:
-    rows = good(source.positions(start=1), "lending_positions", days_of(chain))
+def test_an_account_fails_at_its_liquidation_price(chain: Chain, positions: Capture) -> None:
+    rows = good(positions, "lending_positions", days_of(chain))
     block = chain.block(chain.height - FINALITY)
     assert block is not None
     state: PoolState = block.state
@@ -176,15 +183,11 @@ def test_silence_behind_the_clock_is_an_outage(source: LendingSource) -> None:
         assert caught.value.code == "lagging"
 
 
-def test_an_account_that_was_known_is_looked_up_again(chain: Chain, source: LendingSource) -> None:
+def test_an_account_that_was_known_is_looked_up_again(chain: Chain, source: LendingSource, positions: Capture) -> None:
     late = chain.height - FINALITY
-    assert source.positions(start=late).rows.height < source.positions(start=1).rows.height
-    known = sorted(set(source.positions(start=1).rows["user_address"]))
-    assert (
-        source.positions(known, start=late)
-        .rows.drop("row_count")
-        .equals(source.positions(start=1).rows.drop("row_count"))
-    )
+    assert source.positions(start=late).rows.height < positions.rows.height
+    known = sorted(set(positions.rows["user_address"]))
+    assert source.positions(known, start=late).rows.equals(positions.rows)
 
 
 def test_snapshots_of_a_pruned_node_are_refused(chain: Chain) -> None:
@@ -238,3 +241,14 @@ def test_a_world_of_other_prices_has_other_calls() -> None:
         one.grow(80)
     calls = [len(calls_in(one)) for one in chains]
     assert calls[0] < calls[1]
+
+
+def test_the_market_has_the_worlds_prices() -> None:
+    world = World(5, date(2026, 3, 9), 2, assets=("BTC", "ETH"))
+    start = datetime(2026, 3, 9)
+    chain = lending_chain(5, world_prices(world, start, 3_600), accounts_count=5, block_time_s=3_600)
+    chain.grow(24)
+    for block in chain.blocks:
+        at = start + timedelta(hours=block.height - 1)
+        assert block.state.prices[RESERVES[0].address] == round(world.price("ETH", at) * USD)
+        assert block.state.prices[RESERVES[1].address] == round(world.price("BTC", at) * USD)
