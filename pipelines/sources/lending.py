@@ -28,6 +28,10 @@ LOOKBACK = timedelta(days=30)
 CLOCK_LAG = timedelta(minutes=15)
 
 
+# One provider alone is checked by receipts at a header per block: 7,200 a day on Ethereum, 345,600 on Arbitrum.
+RECEIPTS_BLOCKS_PER_DAY = 10_000
+
+
 class LendingSource:
     """One market read over one or more providers.
 
@@ -58,7 +62,12 @@ class LendingSource:
         self.deployment, self.venue, self.is_synthetic = deployment, deployment.venue, is_synthetic
         self.nodes = tuple(nodes)
         self.market = AaveMarket(self.nodes[0], deployment)
-        self.calls = LogReader(nodes, liquidation_query(deployment))
+        blocks_per_day = timedelta(days=1).total_seconds() / deployment.block_time_s
+        self.calls = LogReader(
+            nodes,
+            liquidation_query(deployment),
+            is_checking_receipts=blocks_per_day <= RECEIPTS_BLOCKS_PER_DAY,
+        )
         self.accounts = LogReader(nodes, account_query(deployment), is_checking_receipts=False)
 
     def probe(self) -> None:

@@ -252,3 +252,9 @@ def test_the_market_has_the_worlds_prices() -> None:
         at = start + timedelta(hours=block.height - 1)
         assert block.state.prices[RESERVES[0].address] == round(world.price("ETH", at) * USD)
         assert block.state.prices[RESERVES[1].address] == round(world.price("BTC", at) * USD)
+
+
+def test_a_fast_chain_with_one_provider_is_not_asked_for_every_header(chain: Chain) -> None:
+    fast = replace(MARKET, block_time_s=0.25)
+    history = LendingSource(fast, [client(EvmNode(chain, call=answer))]).follow(History(), start=1)
+    assert {r.verified_by for r in history.ranges} == {"unverified"}
