@@ -1,4 +1,4 @@
-{#- Nobody knows how many calls or positions were due. On a day on which a source was read its own rows are, refused ones
+{#- Nobody knows how many calls or positions were due. On a day that a source was read its own rows are, refused ones
     included; a day between the first and the last one read on which none was read is missing and not calm. -#}
 with answered as (
     select
