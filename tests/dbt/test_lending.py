@@ -128,23 +128,25 @@ def test_amounts_are_exact_from_the_chain_to_the_mart(
         assert (repaid_base, seized_base) == (_tokens(repaid, 6), _tokens(seized, 18))
 
 
-@pytest.mark.parametrize("depth", [7, 128])
-def test_the_mart_after_a_fork_is_that_of_a_chain_without_one(warehouse: Any, tmp_path: Path, depth: int) -> None:
-    chain = calls_chain(depth, block_time_s=600)
-    chain.grow(depth + 40)
-    forked, calm = (
-        Lake(tmp_path / "a", clock=CLOCK, code_version="1.0"),
-        Lake(tmp_path / "b", clock=CLOCK, code_version="1.0"),
-    )
-    source = _source(chain)
-    before = _follow(source, History(), forked)
-    chain.fork(depth, grow=depth + 3)
-    _follow(source, before, forked)
-    _follow(_source(chain.never_forked()), History(), calm)
-    every = "select * from marts.fct_lending_liquidations order by call_id"
-    found, wanted = (_mart(warehouse, lake, lake.root, every) for lake in (forked, calm))
-    assert found
-    assert found == wanted
+@pytest.mark.trial("reorgs_to_the_mart")
+def test_the_mart_after_a_fork_is_that_of_a_chain_without_one(
+    warehouse: Any, tmp_path: Path, trial_count: Callable[..., int]
+) -> None:
+    for depth in (128, 7)[: trial_count(2, 1)]:
+        chain = calls_chain(depth, block_time_s=600)
+        chain.grow(depth + 40)
+        forked, calm = (
+            Lake(tmp_path / f"{name}_{depth}", clock=CLOCK, code_version="1.0") for name in ("forked", "calm")
+        )
+        source = _source(chain)
+        before = _follow(source, History(), forked)
+        chain.fork(depth, grow=depth + 3)
+        _follow(source, before, forked)
+        _follow(_source(chain.never_forked()), History(), calm)
+        every = "select * from marts.fct_lending_liquidations order by call_id"
+        found, wanted = (_mart(warehouse, lake, lake.root, every) for lake in (forked, calm))
+        assert found, depth
+        assert found == wanted, depth
 
 
 def _mart(warehouse: Any, lake: Lake, folder: Path, query: str) -> list[tuple[Any, ...]]:

@@ -172,7 +172,7 @@ def test_blooms_are_ethereums_own() -> None:
 @pytest.mark.trial("rpc_omissions")
 def test_no_omission_is_marked_verified(trial_count: Callable[..., int]) -> None:
     """One to three logs are left out of an answer: the range is whole again by receipts, or not called verified."""
-    count = trial_count(500, 18)
+    count = trial_count(500, 12)
     mended = unverified = 0
     for seed in range(count):
         rng = np.random.Generator(np.random.PCG64((17, seed)))
