@@ -27,9 +27,6 @@ from pipelines.settings import Settings
 from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.files import shipped_mappings
 from pipelines.sources.lending_markets import LENDING_VENUES
-from quality.checks.factory import build_schema_check
-from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
-from quality.schemas.sim import SIM_DAY_COLUMN, SIM_TABLES
 
 
 def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
@@ -59,10 +56,6 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
             *build_dbt_assets(ensure_manifest()),
             build_cascade_assets(),
             *build_report_assets(),
-        ],
-        asset_checks=[
-            *(build_schema_check(t, DAY_CLOCK[t.name]) for t in RAW_TABLES.values()),
-            *(build_schema_check(t, SIM_DAY_COLUMN[t.name]) for t in SIM_TABLES.values()),
         ],
         jobs=list(JOBS.values()),
         schedules=SCHEDULES,

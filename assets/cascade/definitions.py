@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
@@ -16,7 +17,8 @@ from dagster import (
 from assets.lake.definitions import OWNERS, days_of
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
 from assets.ports import Warehouse
-from quality.schemas.sim import SIM_TABLES
+from quality.checks.factory import schema_check_result, schema_check_spec
+from quality.schemas.sim import SIM_DAY_COLUMN, SIM_TABLES
 
 # What the fuel and depth estimates read.
 _INPUTS = [
@@ -48,11 +50,14 @@ def build_cascade_assets() -> AssetsDefinition:
             )
             for name, table in SIM_TABLES.items()
         ],
+        check_specs=[schema_check_spec(table) for table in SIM_TABLES.values()],
         partitions_def=DAILY,
         backfill_policy=ONE_RUN,
         pool=WAREHOUSE_POOL,
     )
-    def cascade(context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]) -> Iterable[MaterializeResult]:
+    def cascade(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterable[MaterializeResult | AssetCheckResult]:
         from assets.cascade import frames  # noqa: PLC0415 - numba is imported only when a kernel is needed
 
         left_out: list[str] = []
@@ -64,10 +69,14 @@ def build_cascade_assets() -> AssetsDefinition:
                 left_out += [f"{day} {asset}: {reason}" for asset, reason in result.left_out]
                 for table, frame in result.tables():
                     rows[table.name] += frame.height
+            checks = [
+                schema_check_result(con, t, SIM_DAY_COLUMN[t.name], days_of(context)) for t in SIM_TABLES.values()
+            ]
         for name, count in rows.items():
             yield MaterializeResult(
                 asset_key=AssetKey(["sim", name]),
                 metadata={"dagster/row_count": count, "left_out": MetadataValue.json(left_out)},
             )
+        yield from checks
 
     return cascade

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from dagster import (
+    AssetCheckResult,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
@@ -34,6 +35,7 @@ from assets.ports import (
     StreamRecordings,
     Warehouse,
 )
+from quality.checks.factory import schema_check_result, schema_check_spec
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 
 OWNERS = ["team:data"]
@@ -272,11 +274,23 @@ def build_raw_tables(lake_keys: Sequence[AssetKey]) -> AssetsDefinition:
         for name, text in LAKE_BOOKS.items()
     ]
 
-    @multi_asset(name="raw_tables", specs=specs, partitions_def=DAILY, backfill_policy=ONE_RUN, pool=WAREHOUSE_POOL)
-    def raw_tables(context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]) -> Iterable[MaterializeResult]:
+    @multi_asset(
+        name="raw_tables",
+        specs=specs,
+        check_specs=[schema_check_spec(table) for table in RAW_TABLES.values()],
+        partitions_def=DAILY,
+        backfill_policy=ONE_RUN,
+        pool=WAREHOUSE_POOL,
+    )
+    def raw_tables(
+        context: AssetExecutionContext, warehouse: ResourceParam[Warehouse]
+    ) -> Iterable[MaterializeResult | AssetCheckResult]:
         input_sha256 = warehouse.refresh_raw()
         for key in sorted(context.selected_asset_keys):
             yield MaterializeResult(asset_key=key, metadata={"input_sha256": input_sha256})
+        with warehouse.connect() as con:
+            for name, table in RAW_TABLES.items():
+                yield schema_check_result(con, table, DAY_CLOCK[name], days_of(context))
 
     return raw_tables
 

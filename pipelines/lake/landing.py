@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pandera.errors import SchemaError, SchemaErrors
@@ -18,6 +20,9 @@ from assets.ports import RawBatch, RawKey
 from pipelines.lake.manifest import LakeError, name_of
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.tables import REJECTED_COLUMNS, Table
+
+# Rows that a file's readers and writers hold together.
+GROUP_ROWS = 2**18
 
 
 class LandingRefused(LakeError):
@@ -100,18 +105,100 @@ def _shown(key: RawKey) -> str:
 
 def rows_bytes(rows: pl.DataFrame, table: Table) -> bytes:
     """Return rows as Parquet, sorted by grain: the same rows are always the same bytes."""
-    return parquet_bytes(rows.sort(table.grain))
+    return parquet_bytes([rows.sort(table.grain)], table.raw_schema)
+
+
+def added_bytes(held: Path, new: pl.DataFrame, table: Table) -> tuple[int, bytes]:
+    """Return the rows of a file together with new ones, as `rows_bytes` would: their number and the bytes.
+
+    A day of books by the minute is millions of rows: the file is read piece by piece.
+
+    Raises
+    ------
+    LakeError
+        Where the file's columns are of another age and cannot stand beside today's.
+    """
+    told = pl.scan_parquet(held)
+    names = told.collect_schema().names()
+    absent = [name for name in table.columns if name not in names]
+    if set(absent) - table.nullable or set(names) - set(table.columns):
+        raise LakeError(
+            f"{held}: its columns cannot stand beside those of {table.address} in schema version "
+            f"{table.schema_version}: land what was seen on that day under another source"
+        )
+    in_layout = told.with_columns(pl.lit(None, table.raw_schema[name]).alias(name) for name in absent).select(
+        table.columns
+    )
+    held_count: int = told.select(pl.len()).collect().item()
+    rows_count = 0
+
+    def counted() -> Iterator[pl.DataFrame]:
+        nonlocal rows_count
+        pieces = (in_layout.slice(begin, GROUP_ROWS).collect() for begin in range(0, held_count, GROUP_ROWS))
+        for frame in merged(pieces, new, table):
+            rows_count += frame.height
+            yield frame
+
+    body = parquet_bytes(counted(), table.raw_schema)
+    return rows_count, body
 
 
 def rejected_bytes(rejected: pl.DataFrame) -> bytes:
     """Return refused rows as Parquet, sorted by their place and reason."""
-    return parquet_bytes(rejected.sort("row_count", "field", "reason", "record_json"))
+    return parquet_bytes([rejected.sort("row_count", "field", "reason", "record_json")], REJECTED_COLUMNS)
 
 
-def parquet_bytes(frame: pl.DataFrame) -> bytes:
-    """Return a frame as Parquet with a fixed compression and layout."""
+def parquet_bytes(frames: Iterable[pl.DataFrame], schema: Mapping[str, pl.DataType]) -> bytes:
+    """Return the rows of frames, in their order, as Parquet with a fixed compression and layout.
+
+    How rows are spread over the frames does not change a byte, and no more than a group of rows is held beside the result.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415 - half a second, which `lowtide sql` need not wait
+
+    def arrow(frame: pl.DataFrame) -> Any:
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
     buffer = io.BytesIO()
-    frame.rechunk().write_parquet(
-        buffer, compression="zstd", compression_level=3, statistics=True, row_group_size=2**18
-    )
+    # Without a copy of the schema in Arrow's own form: the file says the same to every reader.
+    form = {"compression": "zstd", "compression_level": 3, "store_schema": False}
+    with pq.ParquetWriter(buffer, arrow(pl.DataFrame(schema=schema)).schema, **form) as writer:
+        for group in _groups(frames):
+            writer.write_table(arrow(group.rechunk()), row_group_size=GROUP_ROWS)
     return buffer.getvalue()
+
+
+def _groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield the rows again, in frames of `GROUP_ROWS` and a last one with the rest."""
+    rest: pl.DataFrame | None = None
+    for frame in frames:
+        rest = frame if rest is None else pl.concat([rest, frame])
+        while rest.height >= GROUP_ROWS:
+            yield rest[:GROUP_ROWS]
+            rest = rest[GROUP_ROWS:]
+    if rest is not None and not rest.is_empty():
+        yield rest
+
+
+def merged(held: Iterable[pl.DataFrame], new: pl.DataFrame, table: Table) -> Iterator[pl.DataFrame]:
+    """Yield two sets of rows as one, sorted by grain; of two rows of one grain the new one.
+
+    Parameters
+    ----------
+    held : iterable of polars.DataFrame
+        Rows sorted by grain, in pieces; one of them is held at a time.
+    new : polars.DataFrame
+        Rows of which no two have one grain.
+    """
+    grain = list(table.grain)
+    new = new.sort(grain)
+    for piece in held:
+        kept = piece.join(new, on=grain, how="anti", nulls_equal=True, maintain_order="left")
+        if kept.is_empty():
+            continue
+        both = pl.concat([kept.with_columns(__held=True), new.with_columns(__held=False)]).sort(grain)
+        # What stands behind the last held row may belong behind rows of the next piece.
+        end = both.select(pl.arg_where("__held").last()).item() + 1
+        both = both.drop("__held")
+        new = both[end:]
+        yield both[:end]
+    yield new

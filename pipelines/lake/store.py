@@ -21,7 +21,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -30,10 +30,9 @@ from filelock import FileLock, Timeout
 
 from assets.ports import Clock, Generation, RawBatch, RawKey
 from pipelines.lake.durable import place_files, write_all
-from pipelines.lake.landing import check_batches, check_key, rejected_bytes, rows_bytes
+from pipelines.lake.landing import added_bytes, check_batches, check_key, rejected_bytes, rows_bytes
 from pipelines.lake.manifest import COMMITTED, LakeError, Manifest, name_of, relative_path
 from quality.schemas.raw import RAW_TABLES
-from quality.tables import Table
 
 # A commit of a year of five venues holds the lock for about four seconds; ten minutes mean that a writer hangs.
 LOCK_TIMEOUT_S = 600.0
@@ -51,6 +50,8 @@ class _Landing:
     """A batch as it will lie on disk."""
 
     batch: RawBatch
+    rows_count: int
+    quarantined_rows_count: int
     sha256: str
     path: Path
     quarantine_path: Path | None
@@ -105,49 +106,40 @@ class Lake:
         whole = {i: self._prepare(batch, files) for i, batch in enumerate(given) if not batch.adds_to_day}
         with self._lock():
             # What is there already is read under the lock: nobody adds to the day in between.
-            landings = [whole.get(i) or self._prepare(self._added(batch), files) for i, batch in enumerate(given)]
+            landings = [
+                whole.get(i) or self._prepare(batch, files, self._held(batch.key)) for i, batch in enumerate(given)
+            ]
             place_files({p: b for p, b in files.items() if not _holds(p, b)}, tmp=self.root / "tmp", root=self.root)
             committed_at = self._instant()
             return self._manifest.append([self._line(x, captured_at, committed_at) for x in landings])
 
-    def _added(self, batch: RawBatch) -> RawBatch:
-        """Return the batch with what its key holds already; of two rows of one grain the new one."""
-        held = next((g for g in reversed(self._manifest.generations()) if g.key == batch.key and g.path), None)
-        if held is None:
-            return batch
-        paths = [p for p in (held.path, held.quarantine_path) if p is not None]
-        faults = [fault for p in paths if (fault := file_fault(p, held.key)) is not None]
+    def _held(self, key: RawKey) -> Generation | None:
+        """Return the generation that a batch is added to; its files are whole."""
+        held = next((g for g in reversed(self._manifest.generations()) if g.key == key and g.path), None)
+        paths = [p for p in (held.path, held.quarantine_path) if p is not None] if held else []
+        faults = [fault for p in paths if (fault := file_fault(p, key)) is not None]
         if faults:
             raise LakeError(faults[0])
-        table = RAW_TABLES[batch.key.dataset]
-        rows = pl.concat([self._in_todays_layout(held, table), batch.rows])
-        rejected = batch.rejected
-        if held.quarantine_path is not None:
-            rejected = pl.concat([pl.read_parquet(held.quarantine_path), rejected]).unique(maintain_order=True)
-        return replace(batch, rows=rows.unique(table.grain, keep="last", maintain_order=True), rejected=rejected)
+        return held
 
-    @staticmethod
-    def _in_todays_layout(held: Generation, table: Table) -> pl.DataFrame:
-        rows = pl.read_parquet(held.path or "")
-        new = [name for name in table.columns if name not in rows.columns]
-        if set(new) - table.nullable or set(rows.columns) - set(table.columns):
-            raise LakeError(
-                f"{held.path}: rows of schema_version {held.schema_version} cannot stand beside those of "
-                f"{table.schema_version}: land what was seen on {held.key.day} under another source"
-            )
-        return rows.with_columns(pl.lit(None, table.raw_schema[name]).alias(name) for name in new).select(table.columns)
-
-    def _prepare(self, batch: RawBatch, files: dict[Path, bytes]) -> _Landing:
-        body = rows_bytes(batch.rows, RAW_TABLES[batch.key.dataset])
+    def _prepare(self, batch: RawBatch, files: dict[Path, bytes], held: Generation | None = None) -> _Landing:
+        """Make a batch's files, together with the rows of the generation that it is added to."""
+        table, rejected = RAW_TABLES[batch.key.dataset], batch.rejected
+        if held is None or held.path is None:
+            rows_count, body = batch.rows.height, rows_bytes(batch.rows, table)
+        else:
+            rows_count, body = added_bytes(held.path, batch.rows, table)
+            if held.quarantine_path is not None:
+                rejected = pl.concat([pl.read_parquet(held.quarantine_path), rejected]).unique(maintain_order=True)
         sha256 = hashlib.sha256(body).hexdigest()
         path = self.root / relative_path(batch.key, sha256, "raw")
         files[path] = body
         quarantine_path = None
-        if not batch.rejected.is_empty():
-            refused = rejected_bytes(batch.rejected)
+        if not rejected.is_empty():
+            refused = rejected_bytes(rejected)
             quarantine_path = self.root / relative_path(batch.key, hashlib.sha256(refused).hexdigest(), "quarantine")
             files[quarantine_path] = refused
-        return _Landing(batch, sha256, path, quarantine_path)
+        return _Landing(batch, rows_count, rejected.height, sha256, path, quarantine_path)
 
     def _line(self, landing: _Landing, captured_at: datetime, committed_at: datetime) -> Generation:
         batch = landing.batch
@@ -155,8 +147,8 @@ class Lake:
             position=-1,  # the manifest knows
             key=batch.key,
             status=COMMITTED,
-            rows_count=batch.rows.height,
-            quarantined_rows_count=batch.rejected.height,
+            rows_count=landing.rows_count,
+            quarantined_rows_count=landing.quarantined_rows_count,
             sha256=landing.sha256,
             path=landing.path,
             captured_at_utc=captured_at,

@@ -4,62 +4,57 @@ Belongs here: how a schema is turned into a check. Does not: the schemas, or che
 asset checks already).
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Protocol
 
 import duckdb
 import pandera.errors
 import polars as pl
-from dagster import (
-    AssetCheckExecutionContext,
-    AssetCheckResult,
-    AssetChecksDefinition,
-    AssetCheckSeverity,
-    AssetKey,
-    MetadataValue,
-    ResourceParam,
-    asset_check,
-)
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, AssetKey, MetadataValue
 
 from quality.tables import Table
 
 
-class Opens(Protocol):
-    """What a check needs of the warehouse: a connection for a moment."""
-
-    def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the warehouse; the file is free again when the block ends."""
-        ...
-
-
-def build_schema_check(table: Table, day_column: str | None) -> AssetChecksDefinition:
+def schema_check_spec(table: Table) -> AssetCheckSpec:
     """Return the blocking check that a table's rows of the run's days obey its schema.
+
+    The step that writes the table gives its result too (`schema_check_result`): a step of its own per table would cost a run
+    seconds, and what stands behind a blocking check does not start in either case.
+    """
+    return AssetCheckSpec(
+        name=f"{table.name}_rows_obey_their_schema",
+        asset=AssetKey([table.schema, table.name]),
+        description=f"Types, units, row laws and the unique grain of {table.address}.",
+        blocking=True,
+    )
+
+
+def schema_check_result(
+    con: duckdb.DuckDBPyConnection, table: Table, day_column: str | None, days: Sequence[date]
+) -> AssetCheckResult:
+    """Return how a table stands the check of `schema_check_spec`.
 
     Parameters
     ----------
+    con : duckdb.DuckDBPyConnection
+        The warehouse.
     table : Table
         Schema of a raw or sim table.
     day_column : str or None
         Column by which rows belong to a day; None checks the whole table (snapshots).
+    days : sequence of date
+        Days of the run, in order.
     """
-
-    @asset_check(
-        asset=AssetKey([table.schema, table.name]),
-        name=f"{table.name}_rows_obey_their_schema",
-        description=f"Types, units, row laws and the unique grain of {table.address}.",
-        blocking=True,
+    faults, rows = schema_faults(
+        con, table, day_column, (days[0], days[-1] + timedelta(days=1)) if day_column else None
     )
-    def check(context: AssetCheckExecutionContext, warehouse: ResourceParam[Opens]) -> AssetCheckResult:
-        with warehouse.connect() as con:
-            faults, rows = schema_faults(con, table, day_column, _days(context) if day_column else None)
-        return AssetCheckResult(
-            passed=not faults,
-            severity=AssetCheckSeverity.ERROR,
-            metadata={"rows": rows, "faults": MetadataValue.json(faults[:50]), "faults_count": len(faults)},
-        )
-
-    return check
+    return AssetCheckResult(
+        passed=not faults,
+        asset_key=AssetKey([table.schema, table.name]),
+        check_name=schema_check_spec(table).name,
+        severity=AssetCheckSeverity.ERROR,
+        metadata={"rows": rows, "faults": MetadataValue.json(faults[:50]), "faults_count": len(faults)},
+    )
 
 
 def schema_faults(
@@ -105,12 +100,3 @@ def _row_faults(table: Table, rows: pl.DataFrame) -> list[dict[str, str]]:
             for row in errors.failure_cases.to_dicts()
         ]
     return []
-
-
-def _days(context: AssetCheckExecutionContext) -> tuple[date, date] | None:
-    if not context.has_partition_key and not context.has_partition_key_range:
-        return None
-    keys = context.partition_key_range if context.has_partition_key_range else None
-    first = date.fromisoformat(keys.start if keys else context.partition_key)
-    last = date.fromisoformat(keys.end if keys else context.partition_key)
-    return first, last + timedelta(days=1)

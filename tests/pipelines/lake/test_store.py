@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.ports import RawBatch, RawKey, RawLake
-from pipelines.lake import store
+from pipelines.lake import landing, store
 from pipelines.lake.landing import LandingRefused
 from pipelines.lake.manifest import LakeError, ManifestCorrupt
 from pipelines.lake.store import Lake, LakeBusy
@@ -492,6 +493,24 @@ def test_what_is_seen_later_on_a_day_is_added_and_replaces_only_its_own_rows(lak
     other = replace(candles(hours=2, symbol="ETHUSDT"), adds_to_day=True)
     assert lake.commit([other])[0].rows_count == 5
     assert lake.commit([other])[0].rows_count == 5, "again is the same"
+
+
+@given(looks=st.lists(st.sets(st.integers(0, 23), min_size=1), min_size=1, max_size=4), group_rows=st.integers(1, 30))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_day_added_to_in_pieces_has_the_bytes_of_the_whole(
+    tmp_path: Path, candles: Candles, clock, looks: list[set[int]], group_rows: int
+) -> None:
+    day = candles(hours=24)
+    one, other = (Lake(tmp_path / uuid4().hex, clock=clock, code_version="1.0") for _ in range(2))
+    newest: dict[int, pl.DataFrame] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landing, "GROUP_ROWS", group_rows)
+        for look, hours in enumerate(looks):
+            rows = day.rows[sorted(hours)].with_columns(payload_sha256=pl.lit(f"{look:064}"))
+            newest |= {hour: rows[i : i + 1] for i, hour in enumerate(sorted(hours))}
+            [added] = one.commit([replace(day, rows=rows, adds_to_day=True)])
+        [whole] = other.commit([replace(day, rows=pl.concat(newest.values()))])
+    assert (added.sha256, added.rows_count) == (whole.sha256, len(newest))
 
 
 def test_the_first_look_of_a_day_is_the_day(lake: Lake, candles: Candles) -> None:
