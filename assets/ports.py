@@ -136,7 +136,7 @@ class SourceOutage(Exception):
     """A source did not answer as needed. `code` is an outage code of `Generation.status`; the message is one clear line.
 
     `cause` tells apart what one code holds: ``timeout``, ``no_connection``, ``broken_off`` (of ``unreachable``);
-    ``server_error``, ``not_json``, ``refused``, ``wrong_shape``, ``unexplained_gap`` (of ``venue_error``). Else it is the code.
+    ``server_error``, ``not_json``, ``not_readable``, ``refused``, ``wrong_shape``, ``unexplained_gap`` (of ``venue_error``). Else it is the code.
     """
 
     def __init__(self, code: str, message: str, cause: str = "") -> None:
@@ -164,6 +164,18 @@ class ExchangeSource(Protocol):
 
     def fetch(self, dataset: str, day: date, last: date | None = None) -> Capture:
         """Return a raw dataset of a UTC day, or of the days up to and with `last`; what exists as of now, as it is now."""
+        ...
+
+
+class PublishedSource(Protocol):
+    """A publisher's client; it raises `SourceOutage` and nothing else for the publisher's faults."""
+
+    venue: str
+    source: str
+    is_synthetic: bool
+
+    def fetch(self, dataset: str, first: date, last: date) -> Capture:
+        """Return a raw dataset as the publisher shows it now; of a long history at least the days from first to last."""
         ...
 
 

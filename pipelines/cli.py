@@ -127,7 +127,9 @@ def _execute(job: str, days: list[date], home: Path | None, *, show_report: bool
 
     settings = Settings()
     root = home.resolve() if home else settings.home
-    folder = open_home(root, kind_of(root) or _kind_by(settings.exchange_base_url), create=True)
+    folder = open_home(
+        root, kind_of(root) or _kind_by(settings.exchange_base_url or settings.published_base_url), create=True
+    )
     with folder.lock():
         instance = open_instance(folder)
         buried = bury_dead_runs(instance)
@@ -378,7 +380,7 @@ def sandbox_serve(
     crash: Annotated[str | None, typer.Option(help="Day of its crash; else the last but one.")] = None,
     now: Annotated[str | None, typer.Option(help="The market's present, YYYY-MM-DDTHH:MM:SS; else its end.")] = None,
 ) -> None:
-    """Serve the venues' wire formats until Ctrl-C. Point LOWTIDE_EXCHANGE_BASE_URL and LOWTIDE_CLOCK at it."""
+    """Serve the venues' wire formats until Ctrl-C. Point the settings that it prints at it."""
     import threading
 
     from pipelines.console import OUT, plain
@@ -393,7 +395,8 @@ def sandbox_serve(
     with serve(world, now=present, port=port) as running:
         OUT.print(f"serving    {running.base_url}  ({', '.join(running.venues)})")
         OUT.print(f"world      seed {seed}, {world.first_day} to {world.last_day}, crash on {crash_day}, synthetic")
-        OUT.print(plain(f"use it     LOWTIDE_EXCHANGE_BASE_URL={running.base_url} LOWTIDE_CLOCK={present.isoformat()}"))
+        at_base = f"LOWTIDE_EXCHANGE_BASE_URL={running.base_url} LOWTIDE_PUBLISHED_BASE_URL={running.base_url}"
+        OUT.print(plain(f"use it     {at_base} LOWTIDE_CLOCK={present.isoformat()}"))
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from dagster import AssetKey, Definitions, in_process_executor
 from assets.cascade.definitions import build_cascade_assets
 from assets.lake.definitions import build_collected_assets, build_exchange_assets, build_import_specs, build_raw_tables
 from assets.lake.lending import build_lending_assets
+from assets.lake.published import build_published_assets
 from assets.report.definitions import build_report_assets
 from assets.warehouse.definitions import build_dbt_assets
 from pipelines.collector.streams import COLLECTED_VENUES
@@ -27,6 +28,7 @@ from pipelines.settings import Settings
 from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.files import shipped_mappings
 from pipelines.sources.lending_markets import LENDING_VENUES
+from pipelines.sources.publishers import PUBLISHERS
 
 
 def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
@@ -43,6 +45,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
         resources = build_resources(open_home(settings.home, kind, create=True), settings)
     landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
     landed += [a for venue in LENDING_VENUES for a in build_lending_assets(venue)]
+    landed += [a for venue, datasets in PUBLISHERS.items() for a in build_published_assets(venue, datasets)]
     collected = [build_collected_assets(venue, lists_instruments=venue in EXCHANGES) for venue in COLLECTED_VENUES]
     imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
     lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]

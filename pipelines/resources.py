@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from assets.ports import Clock, ExchangeSource, LendingMarket, StreamRecordings
+from assets.ports import Clock, ExchangeSource, LendingMarket, PublishedSource, StreamRecordings
 from pipelines.clock import FixedClock, SystemClock
 from pipelines.dbt_manifest import ensure_manifest
 from pipelines.home import Home, HomeError
@@ -213,6 +213,29 @@ def lending_of(home: Home, settings: Settings) -> dict[str, LendingMarket]:
     return markets
 
 
+def publishers_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> dict[str, PublishedSource]:
+    """Return the publishers' clients that are enabled; none in a demo home that no sandbox stands behind.
+
+    Raises
+    ------
+    HomeError
+        Where the base URL would bring synthetic records into a real home, or real ones into a demo home.
+    """
+    if not settings.publishers or (home.kind == "demo" and settings.published_base_url is None):
+        return {}
+    from pipelines.sources.gate import Gate  # noqa: PLC0415
+    from pipelines.sources.publishers import publisher_class  # noqa: PLC0415 - not for `lowtide sql`
+
+    is_synthetic = is_synthetic_origin(home, settings.published_base_url, "publishers")
+    gate = Gate(home.root / "gate")
+    return {
+        venue: publisher_class(venue)(
+            lake, clock=clock, base_url=settings.published_base_url, is_synthetic=is_synthetic, gate=gate
+        )
+        for venue in settings.publishers
+    }
+
+
 def dbt_of(warehouse: DuckDbWarehouse) -> Any:
     """Return dbt, aimed at one warehouse file.
 
@@ -234,6 +257,7 @@ def build_resources(
     as_of: datetime | None = None,
     exchanges: Mapping[str, ExchangeSource] | None = None,
     lending: Mapping[str, LendingMarket] | None = None,
+    publishers: Mapping[str, PublishedSource] | None = None,
 ) -> dict[str, Any]:
     """Return every resource of the graph by name; tests and the demo hand in their own clock or exchanges."""
     clock = clock or clock_of(settings)
@@ -246,6 +270,11 @@ def build_resources(
         "exchanges": exchanges if exchanges is not None else exchanges_of(home, settings, lake, clock),
         "recordings": recordings_of(home, lake),
         # A report as of an earlier instant reads no source.
+        "publishers": publishers
+        if publishers is not None
+        else {}
+        if as_of
+        else publishers_of(home, settings, lake, clock),
         "lending": lending if lending is not None else {} if as_of else lending_of(home, settings),
         "dbt": dbt_of(warehouse),
     }

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.collector.streams import COLLECTED_VENUES
 from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.lending_markets import LENDING_CHAINS
+from pipelines.sources.publishers import PUBLISHERS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_FOLDER = PROJECT_ROOT / "dbt"
@@ -42,6 +43,12 @@ class Settings(BaseSettings):
     )
     exchange_base_url: str | None = Field(
         default=None, description="Another base URL for all exchanges; a loopback address means the sandbox."
+    )
+    publishers: tuple[str, ...] = Field(
+        default=tuple(PUBLISHERS), description="Publishers of public figures that are fetched from; none: []."
+    )
+    published_base_url: str | None = Field(
+        default=None, description="Another base URL for all publishers; a loopback address means the sandbox."
     )
     collect_venues: tuple[str, ...] = Field(
         default=COLLECTED_VENUES, description="Venues whose liquidation streams `collect` records."
@@ -84,6 +91,14 @@ class Settings(BaseSettings):
         unknown = [chain for chain in value if chain not in LENDING_CHAINS]
         if unknown:
             raise ValueError(f"no lending market on {', '.join(unknown)}: there are {', '.join(LENDING_CHAINS)}")
+        return value
+
+    @field_validator("publishers")
+    @classmethod
+    def _published(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [v for v in value if v not in PUBLISHERS]
+        if unknown:
+            raise ValueError(f"no publisher {', '.join(unknown)}: there are {', '.join(PUBLISHERS)}")
         return value
 
     @field_validator("venues")

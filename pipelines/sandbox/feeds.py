@@ -46,19 +46,24 @@ def write_feeds(world: World, folder: Path) -> None:
     folder : pathlib.Path
         Made where absent; files of the same name are replaced.
     """
-    days, returns = world.daily_returns(world.assets[0])
-    keep = [i for i, day in enumerate(days) if day >= world.first_day - timedelta(days=FEED_WARM_DAYS)]
-    days, moves = [days[i] for i in keep], returns[keep]
+    days, moves = _feed_days(world)
     texts = {
         **_macro(world.seed, days, moves),
         "flows/btc_spot_etf_net_flow.csv": _etf_flows(world.seed, days, moves),
-        "sentiment/fear_greed.csv": _fear_greed(world.seed, days, moves),
+        "sentiment/fear_greed.csv": ["date,fng", *(f"{day},{figure}" for day, figure in fear_greed(world).items())],
         f"leverage_tiers/binance_usdm_{world.first_day}.json": [json.dumps(_tiers(world))],
     }
     for name, lines in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _feed_days(world: World) -> tuple[list[date], NDArray[np.float64]]:
+    """Return the days of the feeds and the world's returns on them."""
+    days, returns = world.daily_returns(world.assets[0])
+    keep = [i for i, day in enumerate(days) if day >= world.first_day - timedelta(days=FEED_WARM_DAYS)]
+    return [days[i] for i in keep], returns[keep]
 
 
 def _is_trading_day(day: date) -> bool:
@@ -94,14 +99,16 @@ def _etf_flows(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[
     return ["Datetime,ETF Net Flow (USD mn)", *reversed(lines)]
 
 
-def _fear_greed(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[str]:
-    rng = stream(seed, "sentiment", "fear_greed")
-    mood, lines = 55.0, ["date,fng"]
+def fear_greed(world: World) -> dict[date, int]:
+    """Return the points of the world's fear & greed index by day, 5 to 95, in order."""
+    days, moves = _feed_days(world)
+    rng = stream(world.seed, "sentiment", "fear_greed")
+    mood, figures = 55.0, {}
     for day, move in zip(days, moves, strict=True):
         mood = 52.0 + 0.9 * (mood - 52.0) + 220.0 * float(move) + 2.0 * float(rng.standard_normal())
         mood = min(95.0, max(5.0, mood))
-        lines.append(f"{day},{round(mood)}")
-    return lines
+        figures[day] = round(mood)
+    return figures
 
 
 def _tiers(world: World) -> dict[str, list[dict[str, object]]]:

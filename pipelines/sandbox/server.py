@@ -1,4 +1,4 @@
-"""The sandbox market on loopback: the venues' routes over HTTP, so that the real clients run unchanged.
+"""The sandbox market on loopback: the venues' and publishers' routes over HTTP, so that the real clients run unchanged.
 
 Belongs here: HTTP, headers, the thread the server runs in. Does not: shapes (``wire_*.py``), rules of misbehaviour
 (``faults.py``), the market (``world.py``). It binds to loopback and refuses everything else.
@@ -29,6 +29,7 @@ from pipelines.sandbox import wire as wires
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.streams import Streams, stream_routes
 from pipelines.sandbox.wire import Wire, WireError
+from pipelines.sandbox.wire_alternative_me import AlternativeMeWire
 from pipelines.sandbox.wire_binance import BinanceWire
 from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
 from pipelines.sandbox.wire_bitget import BitgetWire
@@ -184,7 +185,7 @@ def build_app(sandbox: Sandbox) -> Starlette:
 
 
 def wires_of(world: World) -> list[Wire]:
-    """Return the world as each venue shows it."""
+    """Return the world as each venue and publisher shows it."""
     coinm = BinanceCoinmWire(world)
     return [
         BinanceWire(world, coinm),
@@ -199,6 +200,7 @@ def wires_of(world: World) -> list[Wire]:
         GateWire(world),
         HtxWire(world),
         BitgetWire(world),
+        AlternativeMeWire(world),
     ]
 
 
@@ -224,13 +226,14 @@ def _respond(
     for path, change in sandbox.faults.spoiled.items():
         if label.startswith(path):
             body = change(json.loads(json.dumps(body)))
-    response = _json(body)
+    as_text = route.media_type != "application/json"
+    response = Response(body, 200, media_type=route.media_type) if as_text else _json(body)
     if fault is not None and fault.kind == "torn":
         half = bytes(response.body)[: max(1, len(response.body) // 2)]
-        return Response(half, 200, media_type="application/json")
+        return Response(half, 200, media_type=route.media_type)
     if fault is not None and fault.kind == "broken_off":
         promised = {"Content-Length": str(len(response.body) + 1)}
-        return Response(response.body, 200, promised, media_type="application/json")
+        return Response(response.body, 200, promised, media_type=route.media_type)
     return response
 
 

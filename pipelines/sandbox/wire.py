@@ -13,6 +13,14 @@ from typing import Any, Protocol
 
 HOUR_MS = 3_600_000
 
+# How a web server refuses that is no venue's.
+PLAIN_REFUSALS: Mapping[str, tuple[int, Any]] = {
+    "rate_limited": (429, "Too Many Requests"),
+    "banned": (403, "Forbidden"),
+    "geoblocked": (451, "Unavailable For Legal Reasons"),
+    "error": (500, "Internal Server Error"),
+}
+
 
 class WireError(Exception):
     """An error a venue answers with: the HTTP status and the error JSON; a string is sent as plain text."""
@@ -32,18 +40,21 @@ class Route:
     path : str
         Path on the venue's host; no two venues share one.
     answer : callable
-        ``answer(query, now)``: the decoded answer; `WireError` where the venue would refuse. A query is the URL's, or the
-        JSON body of a POST.
+        ``answer(query, now)``: the decoded answer, a text where `media_type` is not JSON's; `WireError` where the venue would
+        refuse. A query is the URL's, or the JSON body of a POST.
     method : str
         GET or POST.
     weight : callable
         What the request costs of the venue's budget.
+    media_type : str
+        What the answer is.
     """
 
     path: str
     answer: Callable[[Mapping[str, Any], datetime], Any]
     method: str = "GET"
     weight: Callable[[Mapping[str, Any]], int] = lambda _: 1
+    media_type: str = "application/json"
 
 
 class Wire(Protocol):

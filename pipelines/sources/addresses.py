@@ -17,6 +17,7 @@ SHOWN_QUERY_KEYS = frozenset(
     | {"contract", "from", "to"}  # Gate
     | {"contract_code", "size", "amount_type", "start_time", "end_time", "business_type", "type"}  # HTX
     | {"productType", "granularity", "precision", "pageSize", "pageNo"}  # Bitget
+    | {"format"}  # alternative.me
 )
 
 

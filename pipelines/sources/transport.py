@@ -1,18 +1,14 @@
 """Requests through ccxt that keep every body, obey `Retry-After`, and say in one code why a source did not answer.
 
-Belongs here: payload capture, retries, the block that a 429 or a ban leaves behind, the classification of failures. It knows
-no venue: which requests exist and what their answers mean stands in ``binance.py`` and its siblings; paging in ``paging.py``;
-what processes share (blocks, budget, turns) in ``gate.py``.
+Belongs here: payload capture, and what ccxt's failures are. It knows no venue: which requests exist and what their answers mean
+stands in ``binance.py`` and its siblings; paging in ``paging.py``; retries, blocks and refusals, which are the same without
+ccxt, in ``door.py``; what processes share (blocks, budget, turns) in ``gate.py``.
 
 Where ccxt's `enableRateLimit` is on, its `throttle` (one process, no burst) is replaced by the gate's budget: ccxt still says
 what each request costs, and nothing is paced twice.
 
 ccxt 4.5.64 does not read `Retry-After`, calls a geoblock and a wrong request "not available", and hands a torn body on as
 text: so failures are judged by the HTTP status and the body that the session saw, and ccxt's exception only by its family.
-
-References
-----------
-https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 """
 
 from __future__ import annotations
@@ -22,56 +18,19 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
-
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from assets.ports import Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import redacted
+from pipelines.sources.door import LEAST_BAN_S, RATE_LIMIT_STATUS, Door, Retryable, RetryPolicy, host_of
 from pipelines.sources.gate import Gate, lanes_needed
 from pipelines.sources.wire_values import number, of
-
-BAN_STATUSES = frozenset({403, 418})
-GEOBLOCK_STATUS = 451
-# What a venue's delivery network (Bybit's: CloudFront) says with 403, which is a ban everywhere else.
-GEOBLOCK_WORDS = b"block access from your country"
-RATE_LIMIT_STATUS = 429
 
 # Catalogues nest five deep; at some hundreds Python's own recursion ends.
 DEEPEST_BODY = 50
 
 # How parsers break on a shape that they do not know.
 BROKEN_PARSER = (TypeError, KeyError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError)
-
-# A ban without Retry-After: Binance's shortest ban is two minutes. Shorter would ask again inside the ban.
-LEAST_BAN_S = 120.0
-# A 429 without Retry-After: budgets are per minute.
-LEAST_PAUSE_S = 60.0
-# No venue bans for longer than days; what asks for more is a mistake, and beyond the calendar it could not be kept.
-LONGEST_BLOCK_S = 366 * 86_400.0
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how long a request is tried again.
-
-    Parameters
-    ----------
-    attempts_count : int
-        Requests at most for one question; above about 8 an outage of minutes holds a run.
-    first_wait_s, longest_wait_s : float
-        Waits double from the first to the longest (5xx, torn bodies, timeouts, network).
-    retry_after_cap_s : float
-        The longest `Retry-After` of a 429 that is waited out; a longer one gives up as ``rate_limited``.
-    """
-
-    attempts_count: int = 5
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 20.0
-    retry_after_cap_s: float = 90.0
 
 
 @dataclass(frozen=True)
@@ -99,15 +58,6 @@ class _Response:
     body: bytes
     request: str
     is_whole: bool = True
-
-
-class _Retryable(Exception):
-    """A failure that may pass; carries the outage it becomes once attempts run out, and the wait the server asked for."""
-
-    def __init__(self, outage: SourceOutage, wait_s: float | None = None) -> None:
-        super().__init__(str(outage))
-        self.outage = outage
-        self.wait_s = wait_s
 
 
 class Transport:
@@ -147,18 +97,14 @@ class Transport:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._lake = lake
-        self._clock = clock
         self._venue = venue
-        self._least_ban_s = least_ban_s
-        self._policy = policy or RetryPolicy()
         self._gate = gate or Gate()
-        self._sleep = sleep
+        self._door = Door(self._gate, clock, venue=venue, least_ban_s=least_ban_s, policy=policy, sleep=sleep)
         self._seen: list[tuple[_Response, str]] = []
         self._unsaved: list[_Response] = []
         self._keeps = True
         # The answer of the request under way; None while nothing has come.
         self._latest: _Response | None = None
-        self._waited_until: dict[str, datetime] = {}
         self._host, self._url = "", ""
         # Seconds of the host's time that the request under way cost (0: not paced), and that an answer takes of late.
         self._cost_s, self._answer_s = 0.0, 0.0
@@ -188,18 +134,7 @@ class Transport:
             faults.
         """
         self._keeps = keeps
-        retrying = Retrying(
-            stop=stop_after_attempt(self._policy.attempts_count),
-            wait=self._wait_s,
-            retry=retry_if_exception(lambda error: isinstance(error, _Retryable)),
-            sleep=lambda wait_s: self._sleep(wait_s) if wait_s > 0 else None,
-            reraise=True,
-        )
-        try:
-            answer: Answer = retrying(self._once, ask, url)
-        except _Retryable as last:
-            raise last.outage from None
-        return answer
+        return self._door.retry(lambda: self._once(ask, url))
 
     def keep_latest(self) -> None:
         """Keep the bodies of the latest call."""
@@ -216,10 +151,8 @@ class Transport:
     def _once(self, ask: Callable[[], Any], url: str) -> Answer:
         import ccxt  # noqa: PLC0415 - takes a second to import
 
-        parts = urlsplit(url)
-        self._host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-        self._url = url
-        self._pass_gate(self._host, url)
+        self._host, self._url = host_of(url), url
+        self._door.pass_by(self._host, url)
         self._seen.clear()
         self._latest = None
         try:
@@ -229,7 +162,7 @@ class Transport:
         except BROKEN_PARSER as error:
             # ccxt's parsers assume the documented shape and break in these ways where it changes.
             reason = f"answered in a shape ccxt cannot parse ({type(error).__name__})"
-            raise SourceOutage("venue_error", self._line(reason, url), "wrong_shape") from error
+            raise SourceOutage("venue_error", self._door.line(reason, url), "wrong_shape") from error
         if not self._seen:
             raise RuntimeError(f"{self._venue}: a call to {redacted(url)} sent no request")
         hashes = tuple(sha for _, sha in self._seen)
@@ -238,8 +171,7 @@ class Transport:
     def _pace(self, cost: float | None = None) -> None:
         """Stand in for ccxt's throttle: wait until all processes together have `cost` left to spend on the host."""
         cost_s = self._unit_s * (1.0 if cost is None else float(cost))
-        while (wait_s := self._gate.spend(self._host, cost_s)) > 0:
-            self._sleep(wait_s)
+        self._door.pay(self._host, cost_s)
         self._cost_s = cost_s
 
     def _fetch(self, *args: Any, **kwargs: Any) -> Any:
@@ -250,7 +182,7 @@ class Transport:
         cost_s, self._cost_s = self._cost_s, 0.0
         try:
             with self._gate.turn(self._host, lanes_needed(self._answer_s, cost_s)):
-                self._refuse_inside_block(self._host, self._url)
+                self._door.refuse_inside_block(self._host, self._url)
                 began = time.perf_counter()
                 try:
                     value = self._send(*args, **kwargs)
@@ -286,89 +218,27 @@ class Transport:
         if response is None:
             if not isinstance(error, ccxt.NetworkError):
                 kind = f"could not be asked ({type(error).__name__})"
-                return SourceOutage("venue_error", self._line(kind, url), "refused")
+                return SourceOutage("venue_error", self._door.line(kind, url), "refused")
             if isinstance(error, ccxt.RequestTimeout):
-                return _Retryable(SourceOutage("unreachable", self._line("timed out", url), "timeout"))
-            return _Retryable(SourceOutage("unreachable", self._line("could not be reached", url), "no_connection"))
+                return Retryable(SourceOutage("unreachable", self._door.line("timed out", url), "timeout"))
+            return Retryable(SourceOutage("unreachable", self._door.line("could not be reached", url), "no_connection"))
         status = response.status
-        line = self._line(f"answered {status}{_said(response.body)}", response.request)
+        line = self._door.line(f"answered {status}{_said(response.body)}", response.request)
         # Some venues answer 200 and say in the body that it was too much; ccxt knows their codes.
         if status == RATE_LIMIT_STATUS or (status < 400 and isinstance(error, ccxt.RateLimitExceeded)):
-            wait_s = self._retry_after_s(response.headers, LEAST_PAUSE_S)
-            self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "rate_limited")
-            outage = SourceOutage("rate_limited", f"{line}; it asks to wait {wait_s:.0f} s")
-            return outage if wait_s > self._policy.retry_after_cap_s else _Retryable(outage, wait_s)
+            return self._door.asked_to_wait(response.headers, host, line)
         if status < 400 and not response.is_whole:
             broke = f"answered {status} and broke off before the end of the body"
-            return _Retryable(SourceOutage("unreachable", self._line(broke, response.request), "broken_off"))
-        is_geoblocked = status == GEOBLOCK_STATUS or (status in BAN_STATUSES and GEOBLOCK_WORDS in response.body)
-        if status in BAN_STATUSES and not is_geoblocked:
-            wait_s = self._retry_after_s(response.headers, self._least_ban_s)
-            self._gate.block(host, self._clock.now() + timedelta(seconds=wait_s), "banned")
-            return SourceOutage("banned", f"{line}; this address is banned for {wait_s:.0f} s: run again after that")
-        if is_geoblocked:
-            return SourceOutage("geoblocked", f"{line}; the venue does not serve this location")
-        if status >= 500 or status == 408:
-            return _Retryable(SourceOutage("venue_error", line, "server_error"))
+            return Retryable(SourceOutage("unreachable", self._door.line(broke, response.request), "broken_off"))
+        refused = self._door.refused(status, response.headers, response.body, host, line)
+        if refused is not None:
+            return refused
         if status < 400 and isinstance(error, ccxt.BadResponse):
             torn = f"answered {status} with {len(response.body)} bytes that are not JSON"
-            return _Retryable(SourceOutage("venue_error", self._line(torn, response.request), "not_json"))
+            return Retryable(SourceOutage("venue_error", self._door.line(torn, response.request), "not_json"))
         if status < 400 and isinstance(error, ccxt.ExchangeNotAvailable):
-            return _Retryable(SourceOutage("venue_error", line, "server_error"))
+            return Retryable(SourceOutage("venue_error", line, "server_error"))
         return SourceOutage("venue_error", line, "refused")
-
-    # -- the block ----------------------------------------------------------------------------------------------------
-
-    def _pass_gate(self, host: str, url: str) -> None:
-        """Wait out a block that may be waited out; refuse inside any other."""
-        held = self._block_of(host)
-        if held is None:
-            return
-        until, code = held
-        left_s = (until - self._clock.now()).total_seconds()
-        if code != "rate_limited" or left_s > self._policy.retry_after_cap_s:
-            self._refuse_inside_block(host, url)
-        self._sleep(left_s)
-        # The clock may be a fixed one: what has been waited out has passed, whatever the clock says.
-        self._waited_until[host] = until
-
-    def _refuse_inside_block(self, host: str, url: str) -> None:
-        held = self._block_of(host)
-        if held is None:
-            return
-        until, code = held
-        reason = f"is not asked before {until:%Y-%m-%d %H:%M:%S} UTC: it answered {code} earlier"
-        outage = SourceOutage(code, self._line(reason, url))
-        left_s = (until - self._clock.now()).total_seconds()
-        if code == "rate_limited" and left_s <= self._policy.retry_after_cap_s:
-            # Another process was told to wait while this one waited for its turn.
-            raise _Retryable(outage, left_s)
-        raise outage
-
-    def _block_of(self, host: str) -> tuple[datetime, str] | None:
-        held = self._gate.blocked(host)
-        if held is None or held[0] <= self._clock.now() or self._waited_until.get(host) == held[0]:
-            return None
-        return held
-
-    def _wait_s(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _Retryable) and error.wait_s is not None:
-            # The block itself is waited out at the gate of the next attempt.
-            return 0.0
-        wait_s = self._policy.first_wait_s * 2.0 ** (state.attempt_number - 1)
-        return min(wait_s, self._policy.longest_wait_s)
-
-    def _retry_after_s(self, headers: Mapping[str, str], default: float) -> float:
-        """Read `Retry-After`: seconds or an HTTP date; the default where it is absent or cannot be read."""
-        text = headers.get("retry-after", "").strip()
-        if text.isascii() and text.isdigit():
-            return min(float(text), LONGEST_BLOCK_S)
-        try:
-            at = parsedate_to_datetime(text).astimezone(UTC).replace(tzinfo=None)
-        except (ValueError, OverflowError):
-            return default
-        return min(max(0.0, (at - self._clock.now()).total_seconds()), LONGEST_BLOCK_S)
 
     # -- capture ------------------------------------------------------------------------------------------------------
 
@@ -396,9 +266,6 @@ class Transport:
         if _is_deeper_than(value, DEEPEST_BODY):
             raise ccxt.BadResponse("the body is nested deeper than any answer")
         return value
-
-    def _line(self, reason: str, request: str) -> str:
-        return f"{self._venue} {reason} ({redacted(request)})"
 
 
 def _sha256(seen: _Response) -> str:

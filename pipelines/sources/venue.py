@@ -24,6 +24,7 @@ import polars as pl
 from assets.ports import Capture, Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import checked_base_url, rehosted, rehosted_all
 from pipelines.sources.depth import BookFault, Sample, rows_of, rows_of_none
+from pipelines.sources.door import LEAST_BAN_S, RetryPolicy
 from pipelines.sources.exchanges import AS_OF_NOW
 from pipelines.sources.gate import Gate
 from pipelines.sources.gathered import Gathered
@@ -31,7 +32,7 @@ from pipelines.sources.journal import Journal, Walk
 from pipelines.sources.liquidations import STREAMS, ContractTerms, WireLiquidation, read, row_of
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape, records_of
-from pipelines.sources.transport import LEAST_BAN_S, Answer, RetryPolicy, Transport
+from pipelines.sources.transport import Answer, Transport
 from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
 
 HOUR_MS = 3_600_000

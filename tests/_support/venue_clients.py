@@ -21,7 +21,7 @@ from assets.ports import Capture
 from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.server import Sandbox
 from pipelines.sandbox.venue_market import VenueMarket
-from pipelines.sources.transport import RetryPolicy
+from pipelines.sources.door import RetryPolicy
 from pipelines.sources.venue import VenueClient
 from quality.schemas.raw import RAW_TABLES
 

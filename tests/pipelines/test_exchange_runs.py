@@ -22,10 +22,10 @@ from pipelines.lake.store import Lake
 from pipelines.runs import execute, open_instance, watch_logger
 from pipelines.sandbox.world import World
 from pipelines.sources.addresses import checked_base_url
+from pipelines.sources.door import RetryPolicy
 from pipelines.sources.exchanges import client_class
 from pipelines.sources.gate import Gate
 from pipelines.sources.journal import Journal
-from pipelines.sources.transport import RetryPolicy
 
 DAY, NOW = date(2025, 9, 2), datetime(2025, 9, 4, 12)
 

@@ -33,6 +33,7 @@ def _lowtide(home: Path, *arguments: str, clock: str = "2026-11-23T09:00:00", th
         "LOWTIDE_CLOCK": clock,
         "LOWTIDE_DUCKDB_THREADS": threads,
         "LOWTIDE_VENUES": "[]",
+        "LOWTIDE_PUBLISHERS": "[]",
         "COLUMNS": "250",
     }
     done = subprocess.run([str(LOWTIDE), *arguments], env=environment, capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
 from pipelines.sources.binance import BinanceUsdm
 from pipelines.sources.depth import BANDS_BPS
-from pipelines.sources.transport import RetryPolicy
+from pipelines.sources.door import RetryPolicy
 from quality.schemas.raw import RAW_TABLES
 
 FIRST, DAYS = date(2025, 9, 20), 32

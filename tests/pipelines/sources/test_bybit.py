@@ -20,7 +20,7 @@ from pipelines.sandbox.wire_bybit_series import UNLAUNCHED_ASSET
 from pipelines.sandbox.world import World
 from pipelines.sources.bybit import BAN_S, FUNDING_LIMIT, Bybit
 from pipelines.sources.depth import BANDS_BPS
-from pipelines.sources.transport import RetryPolicy
+from pipelines.sources.door import RetryPolicy
 from quality.schemas.raw import RAW_TABLES
 
 FIRST, DAYS = date(2025, 9, 20), 32

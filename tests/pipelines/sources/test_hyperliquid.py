@@ -20,8 +20,8 @@ from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.world import World
 from pipelines.sources.depth import BANDS_BPS
+from pipelines.sources.door import RetryPolicy
 from pipelines.sources.hyperliquid import Hyperliquid
-from pipelines.sources.transport import RetryPolicy
 from quality.schemas.raw import RAW_TABLES
 
 FIRST, DAYS = date(2025, 9, 20), 32

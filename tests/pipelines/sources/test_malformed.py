@@ -25,10 +25,10 @@ from assets.ports import RawBatch, SourceOutage
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.sandbox.world import World
+from pipelines.sources.door import RetryPolicy
 from pipelines.sources.exchanges import EXCHANGES, client_class
 from pipelines.sources.gate import Gate
 from pipelines.sources.hyperliquid import LIQUIDATOR_VAULT
-from pipelines.sources.transport import RetryPolicy
 from pipelines.sources.venue import VenueClient
 from quality.schemas.raw import RAW_TABLES
 

@@ -22,8 +22,9 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
 from pipelines.sources.addresses import checked_base_url, is_loopback, redacted, rehosted
+from pipelines.sources.door import RetryPolicy
 from pipelines.sources.gate import Gate
-from pipelines.sources.transport import RetryPolicy, Transport
+from pipelines.sources.transport import Transport
 
 NOW = datetime(2025, 9, 2, 12, 0)
 
@@ -125,7 +126,7 @@ def test_a_fixed_clock_does_not_wait_for_ever(world: World) -> None:
     with serve(world, now=NOW, faults=Faults((Fault("rate_limited", retry_after_s=3),))) as sandbox:
         clock, waits = HandClock(NOW), []
         bench = Bench(sandbox.base_url, clock)
-        bench.transport._sleep = waits.append
+        bench.transport._door._sleep = waits.append
         assert bench.time().value["serverTime"] > 0
         assert bench.time().value["serverTime"] > 0
     assert waits == [3.0]
@@ -212,7 +213,7 @@ def test_our_own_failures_are_not_called_the_venues(sandbox: Sandbox) -> None:
 )
 def test_retry_after_is_seconds_or_a_date(header: str, wait_s: float) -> None:
     bench = Bench("http://127.0.0.1:1", HandClock(NOW))
-    assert bench.transport._retry_after_s({"retry-after": header}, 60.0) == wait_s
+    assert bench.transport._door._retry_after_s({"retry-after": header}, 60.0) == wait_s
 
 
 @pytest.mark.parametrize("kind", ["error", "geoblocked", "banned", "rate_limited"])
