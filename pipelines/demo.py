@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from dagster import AssetKey
 
@@ -19,6 +20,9 @@ from pipelines.resources import build_resources
 from pipelines.runs import RunOutcome, Watch, execute, open_instance
 from pipelines.settings import Settings
 from pipelines.sources.exchanges import AS_OF_NOW, EXCHANGES, ON_REQUEST
+
+if TYPE_CHECKING:
+    from pipelines.sandbox.server import Sandbox
 
 # A world of its own: the dates are real calendar days, the prices never were.
 CRASH_DAY = date(2026, 3, 10)
@@ -36,6 +40,17 @@ _OF_THE_DAY = [
     if dataset in AS_OF_NOW or (venue, dataset) in (("hyperliquid", "open_interest"), ("okx", "liquidations"))
 ]
 FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"), ("leverage_tiers", "leverage_tiers"))
+
+
+@dataclass(frozen=True)
+class MarketClock:
+    """A clock that shows what the simulated market's shows."""
+
+    market: Sandbox
+
+    def now(self) -> datetime:
+        """Return the market's instant."""
+        return self.market.now
 
 
 @dataclass(frozen=True)
@@ -75,24 +90,25 @@ def run_demo(
     instance = open_instance(home)
     tags = {"lowtide/world": f"sandbox seed {SEED}"}
 
-    def visit(now: datetime, job: str, days: list[date], only: list[AssetKey] | None = None) -> RunOutcome:
-        clock = FixedClock(now)
+    _import_files(home, settings, world, after, watch)
+    with serve(world, now=late) as market:
+        at = settings.model_copy(update={"exchange_base_url": market.base_url})
+        # One code location for all visits: our clock is the market's, which is moved between them.
+        defs = build_defs(resources=build_resources(home, at, clock=MarketClock(market)))
 
-        with serve(world, now=now) as server:
-            at = settings.model_copy(update={"exchange_base_url": server.base_url})
-            defs = build_defs(resources=build_resources(home, at, clock=clock))
+        def visit(now: datetime, job: str, days: list[date], only: list[AssetKey] | None = None) -> RunOutcome:
+            market.now = now
             return execute(defs, instance, job, days, watch=watch, tags=tags, only=only)
 
-    _import_files(home, settings, world, after, watch)
-    outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _OF_THE_DAY])
-    reference, *others = VENUES
-    if outcome.is_success:
-        outcome = visit(after, "collect_raw", [first, CRASH_DAY], _assets_of([reference]))
-    if others and outcome.is_success:
-        begin = max(first, CRASH_DAY - timedelta(days=OTHERS_DAYS - 1))
-        outcome = visit(after, "collect_raw", [begin, CRASH_DAY], _assets_of(others))
-    if outcome.is_success:
-        outcome = visit(after, "build_day", [CRASH_DAY])
+        outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _OF_THE_DAY])
+        reference, *others = VENUES
+        if outcome.is_success:
+            outcome = visit(after, "collect_raw", [first, CRASH_DAY], _assets_of([reference]))
+        if others and outcome.is_success:
+            begin = max(first, CRASH_DAY - timedelta(days=OTHERS_DAYS - 1))
+            outcome = visit(after, "collect_raw", [begin, CRASH_DAY], _assets_of(others))
+        if outcome.is_success:
+            outcome = visit(after, "build_day", [CRASH_DAY])
     return DemoResult(outcome, home.reports / CRASH_DAY.isoformat() / "report.html", home.snapshot, CRASH_DAY)
 
 
