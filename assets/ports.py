@@ -168,11 +168,15 @@ class ExchangeSource(Protocol):
 
 
 class PublishedSource(Protocol):
-    """A publisher's client; it raises `SourceOutage` and nothing else for the publisher's faults."""
+    """A publisher's client; it raises `SourceOutage` and nothing else for the publisher's faults.
+
+    `left_out` are datasets that it offers and the settings do not allow, with what they lack.
+    """
 
     venue: str
     source: str
     is_synthetic: bool
+    left_out: Mapping[str, str]
 
     def fetch(self, dataset: str, first: date, last: date) -> Capture:
         """Return a raw dataset as the publisher shows it now; of a long history at least the days from first to last."""

@@ -227,10 +227,16 @@ def publishers_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> d
     from pipelines.sources.publishers import publisher_class  # noqa: PLC0415 - not for `lowtide sql`
 
     is_synthetic = is_synthetic_origin(home, settings.published_base_url, "publishers")
+    own: dict[str, dict[str, Any]] = {"fred": {"api_key": settings.fred_api_key}}
     gate = Gate(home.root / "gate")
     return {
         venue: publisher_class(venue)(
-            lake, clock=clock, base_url=settings.published_base_url, is_synthetic=is_synthetic, gate=gate
+            lake,
+            clock=clock,
+            base_url=settings.published_base_url,
+            is_synthetic=is_synthetic,
+            gate=gate,
+            **own.get(venue, {}),
         )
         for venue in settings.publishers
     }

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     publishers: tuple[str, ...] = Field(
         default=tuple(PUBLISHERS), description="Publishers of public figures that are fetched from; none: []."
     )
+    fred_api_key: SecretStr | None = Field(
+        default=None, description="A key of FRED's API, for vintages and release dates; never shown."
+    )
     published_base_url: str | None = Field(
         default=None, description="Another base URL for all publishers; a loopback address means the sandbox."
     )

@@ -52,6 +52,8 @@ def _published_asset(venue: str, dataset: str) -> AssetsDefinition:
     ) -> MaterializeResult:
         if venue not in publishers:
             return MaterializeResult(metadata={"status": "disabled in settings", "rows": 0})
+        if dataset in publishers[venue].left_out:
+            return MaterializeResult(metadata={"status": publishers[venue].left_out[dataset], "rows": 0})
         client, days, now = publishers[venue], days_of(context), clock.now()
         is_snapshot = DAY_CLOCK[dataset] is None
         keys = [now.date()] if is_snapshot else days

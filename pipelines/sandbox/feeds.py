@@ -46,9 +46,9 @@ def write_feeds(world: World, folder: Path) -> None:
     folder : pathlib.Path
         Made where absent; files of the same name are replaced.
     """
-    days, moves = _feed_days(world)
+    days, moves = feed_days(world)
     texts = {
-        **_macro(world.seed, days, moves),
+        **_macro(world),
         "flows/btc_spot_etf_net_flow.csv": _etf_flows(world.seed, days, moves),
         "sentiment/fear_greed.csv": ["date,fng", *(f"{day},{figure}" for day, figure in fear_greed(world).items())],
         f"leverage_tiers/binance_usdm_{world.first_day}.json": [json.dumps(_tiers(world))],
@@ -59,33 +59,44 @@ def write_feeds(world: World, folder: Path) -> None:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
-def _feed_days(world: World) -> tuple[list[date], NDArray[np.float64]]:
+def feed_days(world: World) -> tuple[list[date], NDArray[np.float64]]:
     """Return the days of the feeds and the world's returns on them."""
     days, returns = world.daily_returns(world.assets[0])
     keep = [i for i, day in enumerate(days) if day >= world.first_day - timedelta(days=FEED_WARM_DAYS)]
     return [days[i] for i in keep], returns[keep]
 
 
-def _is_trading_day(day: date) -> bool:
+def is_trading_day(day: date) -> bool:
+    """Return whether US markets are open, by the holidays above."""
     return day.weekday() < 5 and (day.month, day.day) not in HOLIDAYS
 
 
-def _macro(seed: int, days: list[date], moves: NDArray[np.float64]) -> dict[str, list[str]]:
-    files: dict[str, list[str]] = {}
+def _macro(world: World) -> dict[str, list[str]]:
+    return {
+        f"macro/{series}.csv": ["date,value", *(f"{day},{text}" for day, text in texts.items())]
+        for series, texts in macro_figures(world).items()
+    }
+
+
+def macro_figures(world: World) -> dict[str, dict[date, str]]:
+    """Return the texts of DGS2, DGS10, VIXCLS and FEDFUNDS by observation day; blank where the market was closed."""
+    days, moves = feed_days(world)
+    seed = world.seed
+    figures: dict[str, dict[date, str]] = {}
     weekdays = [(i, day) for i, day in enumerate(days) if day.weekday() < 5]
     for series, (start, step) in DAILY_SERIES.items():
         rng = stream(seed, "macro", series)
         walk = start + np.cumsum(step * rng.standard_normal(len(days)))
-        files[series] = [f"{day},{walk[i]:.2f}" if _is_trading_day(day) else f"{day}," for i, day in weekdays]
+        figures[series] = {day: f"{walk[i]:.2f}" if is_trading_day(day) else "" for i, day in weekdays}
     rng = stream(seed, "macro", "VIXCLS")
     fear, vix = 16.0, []
     for move in moves:
         fear = 16.0 + 0.85 * (fear - 16.0) - 60.0 * min(0.0, float(move)) + 0.6 * float(rng.standard_normal())
         vix.append(max(9.0, fear))
-    files["VIXCLS"] = [f"{day},{vix[i]:.2f}" if _is_trading_day(day) else f"{day}," for i, day in weekdays]
+    figures["VIXCLS"] = {day: f"{vix[i]:.2f}" if is_trading_day(day) else "" for i, day in weekdays}
     months = sorted({day.replace(day=1) for day in days})
-    files["FEDFUNDS"] = [f"{month},{4.22 - 0.08 * i:.2f}" for i, month in enumerate(months)]
-    return {f"macro/{series}.csv": ["date,value", *lines] for series, lines in files.items()}
+    figures["FEDFUNDS"] = {month: f"{4.22 - 0.08 * i:.2f}" for i, month in enumerate(months)}
+    return figures
 
 
 def _etf_flows(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[str]:
@@ -101,7 +112,7 @@ def _etf_flows(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[
 
 def fear_greed(world: World) -> dict[date, int]:
     """Return the points of the world's fear & greed index by day, 5 to 95, in order."""
-    days, moves = _feed_days(world)
+    days, moves = feed_days(world)
     rng = stream(world.seed, "sentiment", "fear_greed")
     mood, figures = 55.0, {}
     for day, move in zip(days, moves, strict=True):

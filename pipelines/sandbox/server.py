@@ -37,11 +37,13 @@ from pipelines.sandbox.wire_bitmex import BitmexWire
 from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
+from pipelines.sandbox.wire_fred import FredWire
 from pipelines.sandbox.wire_gate import GateWire
 from pipelines.sandbox.wire_htx import HtxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_kraken import KrakenWire
 from pipelines.sandbox.wire_okx import OkxWire
+from pipelines.sandbox.wire_treasury import TreasuryWire
 from pipelines.sandbox.world import World
 
 LOOPBACK_HOSTS = ("127.0.0.1", "::1")
@@ -201,6 +203,8 @@ def wires_of(world: World) -> list[Wire]:
         HtxWire(world),
         BitgetWire(world),
         AlternativeMeWire(world),
+        FredWire(world),
+        TreasuryWire(world),
     ]
 
 

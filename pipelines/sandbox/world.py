@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from pipelines.sandbox.minutes import ORDINARY_WEIGHT
 from pipelines.sandbox.paths import MINUTES_PER_DAY, fundamental_log_price, market_factor
 from pipelines.sandbox.profiles import AssetProfile, profiles_of, stream
 from pipelines.sandbox.traders import Population, Traders, draw_population, enter, published, settle_hours, stock_base
+
+if TYPE_CHECKING:
+    from pipelines.sandbox.macro import MacroFigures
 
 # Simulated and not served: the feeds reach back this far, and traders need time to build a stock of positions.
 WARM_DAYS = 62
@@ -320,6 +324,13 @@ class World:
         from pipelines.sandbox.feeds import write_feeds  # noqa: PLC0415 - feeds ask the world
 
         write_feeds(self, folder)
+
+    @cached_property
+    def macro(self) -> MacroFigures:
+        """What the world's slow publishers know, and when; the same object at every look, so that it can be revised."""
+        from pipelines.sandbox.macro import MacroFigures  # noqa: PLC0415 - the figures ask the world
+
+        return MacroFigures(self)
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,10 @@ SHOWN_QUERY_KEYS = frozenset(
     | {"contract_code", "size", "amount_type", "start_time", "end_time", "business_type", "type"}  # HTX
     | {"productType", "granularity", "precision", "pageSize", "pageNo"}  # Bitget
     | {"format"}  # alternative.me
+    | {"id", "cosd", "series_id", "release_id", "observation_start", "observation_end"}  # FRED
+    | {"realtime_start", "realtime_end", "output_type", "file_type", "offset", "sort_order"}  # FRED
+    | {"include_release_dates_with_no_data"}  # FRED
+    | {"field_tdr_date_value", "_format", "page"}  # US Treasury
 )
 
 

@@ -10,7 +10,10 @@ To add a publisher: a class beside this one, its line in ``publishers.py``, its 
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,6 +22,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 import requests
+from pydantic import SecretStr
 
 from assets.ports import Capture, Clock, PayloadKeeper, SourceOutage
 from pipelines.sources.addresses import checked_base_url, redacted, rehosted
@@ -27,6 +31,16 @@ from pipelines.sources.gate import Gate
 from pipelines.sources.gathered import Gathered
 from pipelines.sources.records import WrongShape
 from pipelines.sources.transport import Answer
+
+
+def _withhold(record: logging.LogRecord) -> bool:
+    """Let a line of urllib3's log through without the query values that are not known to be safe: it logs whole addresses."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(redacted(a) if isinstance(a, str) and "?" in a else a for a in record.args)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_withhold)
 
 # Seconds to connect, and between two pieces of a body: some pages are made while one waits.
 TIMEOUT_S = (10.0, 60.0)
@@ -60,6 +74,10 @@ class Publisher(ABC):
     cost_s: ClassVar[float] = 1.0
     # Seconds of a ban that names no end.
     least_ban_s: ClassVar[float] = LEAST_BAN_S
+    # Datasets that it offers and that the settings do not allow, with what they lack.
+    left_out: Mapping[str, str] = {}
+    # What must leave this process in requests alone: a body that repeats one of these is not kept, and no message shows it.
+    _secrets: tuple[SecretStr, ...] = ()
 
     def __init__(
         self,
@@ -142,17 +160,18 @@ class Publisher(ABC):
         with self._gate.turn(host):
             self._door.refuse_inside_block(host, url)
             status, headers, body, is_whole = self._sent(request, url)
-            fault = self._fault(status, headers, body, host, shown, is_whole=is_whole, said=refusal)
+            fault = self._refused(status, headers, body, host, shown, is_whole=is_whole, said=refusal)
         # After the turn: the lake syncs to disk, and may wait for another process's commit.
-        sha256 = self._lake.save_payload(body, shown) if is_whole else ""
+        sha256 = self._kept(body, shown) if is_whole else ""
         if fault is not None:
             raise fault
         try:
             return Answer(read(body), sha256, (sha256,), shown)
         except WrongShape as shape:
-            raise SourceOutage(
-                "venue_error", self._door.line(f"answered 200 and {shape}", shown), "wrong_shape"
-            ) from None
+            raise self._fault(f"answered 200 and {shape}", shown) from None
+        except (TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
+            # How readers break on a shape that they do not know.
+            raise self._fault(f"answered 200 in another shape ({type(error).__name__})", shown) from None
         except (ValueError, RecursionError):
             torn = f"answered 200 with {len(body)} bytes that cannot be read"
             raise Retryable(SourceOutage("venue_error", self._door.line(torn, shown), "not_readable")) from None
@@ -175,7 +194,7 @@ class Publisher(ABC):
                 # The status line came: a ban holds also where its body does not.
                 return response.status_code, headers, b"", False
 
-    def _fault(
+    def _refused(
         self,
         status: int,
         headers: Mapping[str, str],
@@ -197,11 +216,25 @@ class Publisher(ABC):
             broke = self._door.line(f"answered {status} and broke off before the end of the body", shown)
             return Retryable(SourceOutage("unreachable", broke, "broken_off"))
         if status != 200:
-            words = "".join(c if c.isprintable() else " " for c in said(body))[:200]
+            words = self._printable(said(body))
             where = " and points elsewhere: its address has changed" if 300 <= status < 400 else ""
             more = f": {words}" if words else where
             return SourceOutage("venue_error", self._door.line(f"answered {status}{more}", shown), "refused")
         return None
+
+    def _kept(self, body: bytes, shown: str) -> str:
+        if any(secret.get_secret_value().encode() in body for secret in self._secrets):
+            return hashlib.sha256(body).hexdigest()
+        return self._lake.save_payload(body, shown)
+
+    def _printable(self, words: str) -> str:
+        for secret in self._secrets:
+            words = words.replace(secret.get_secret_value(), "withheld")
+        return "".join(c if c.isprintable() else " " for c in words)[:200]
+
+    def _fault(self, reason: str, shown: str) -> SourceOutage:
+        """Return the outage that an answer of another shape is: it is not asked again, and nothing of it lands."""
+        return SourceOutage("venue_error", self._door.line(self._printable(reason), shown), "wrong_shape")
 
     def _capture(self, dataset: str, rows: list[dict[str, Any]], answers: list[Answer]) -> Capture:
         """Return rows, in the columns of the raw dataset, as a capture; each answer's request stands in the note."""
@@ -209,6 +242,31 @@ class Publisher(ABC):
         gathered.add(rows)
         payloads = dict.fromkeys(sha for answer in answers for sha in answer.payloads)
         return Capture(gathered.frame(), tuple(payloads), "; ".join(dict.fromkeys(a.request for a in answers)))
+
+
+def iso_day(value: Any) -> date | None:
+    """Return a day written as YYYY-MM-DD, None where it is none."""
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) and len(value) == 10 else None
+    except ValueError:
+        return None
+
+
+def read_csv(body: bytes) -> list[list[str]]:
+    """Return the lines of a table, the header first.
+
+    Raises
+    ------
+    ValueError
+        Where the body is none: a page of HTML, no UTF-8, nothing.
+    """
+    text = body.decode("utf-8-sig")
+    if not text.strip() or text.lstrip().startswith("<"):
+        raise ValueError("no table")
+    try:
+        return list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
 
 
 def read_json(body: bytes) -> Any:

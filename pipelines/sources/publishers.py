@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Publisher -> module beside this one, class, and the raw datasets that it has. A client is imported when it is used.
 _CLIENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "alternative_me": ("alternative_me", "AlternativeMe", ("sentiment",)),
+    "fred": ("fred", "Fred", ("macro_observations",)),
+    "us_treasury": ("treasury", "Treasury", ("macro_observations",)),
 }
 
 PUBLISHERS: dict[str, tuple[str, ...]] = {venue: datasets for venue, (_, _, datasets) in _CLIENTS.items()}
