@@ -23,6 +23,9 @@ POLARS_TYPES: dict[str, pl.DataType] = {
     "BIGINT": pl.Int64(),
 }
 
+# Nobody announces a day further ahead: beyond it a year was mistyped.
+ANNOUNCED_DAYS = 3_653
+
 _OBSERVED_CLOCKS = ("_at_utc", "_start_utc", "_date_utc")
 
 REJECTED_COLUMNS: dict[str, pl.DataType] = {
@@ -80,6 +83,7 @@ class Table:
 
     `grain` is the set of columns that is unique together. `nullable` names the columns that may be missing. `group_rules` are
     laws of rows that stand or fall together, for example the tiers of one ladder: their `bad` may look at a row's neighbours.
+    `ahead` names the days that may lie ahead of us, because they were announced; not by more than ten years.
     """
 
     schema: str
@@ -90,6 +94,7 @@ class Table:
     nullable: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
     group_rules: tuple[Rule, ...] = ()
+    ahead: frozenset[str] = frozenset()
     schema_version: int = 1
 
     @property
@@ -212,7 +217,8 @@ class Table:
                 col = pl.col(f.name).cast(pl.Datetime("us"))
                 # Milliseconds read as seconds land in the far future, seconds read as milliseconds in January 1970.
                 laws.append(("clock_before_1980", f.name, col < pl.lit(datetime(1980, 1, 1))))
-                laws.append(("clock_in_future", f.name, col > pl.lit(now + timedelta(days=1))))
+                latest = now + timedelta(days=ANNOUNCED_DAYS if f.name in self.ahead else 1)
+                laws.append(("clock_in_future", f.name, col > pl.lit(latest)))
         laws += [(r.reason, r.field, r.bad) for r in self.rules]
         return laws
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Publisher -> module beside this one, class, and the raw datasets that it has. A client is imported when it is used.
 _CLIENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "alternative_me": ("alternative_me", "AlternativeMe", ("sentiment",)),
-    "fred": ("fred", "Fred", ("macro_observations",)),
+    "fred": ("fred", "Fred", ("macro_observations", "macro_releases")),
     "us_treasury": ("treasury", "Treasury", ("macro_observations",)),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quality.fields import accounts, cascade, common, coverage, flows, lending, liquidations, margin, market
+from quality.fields import accounts, cascade, common, coverage, flows, lending, liquidations, macro, margin, market
 from quality.tables import Field
 
 DOMAINS: dict[str, dict[str, str]] = {
@@ -13,6 +13,7 @@ DOMAINS: dict[str, dict[str, str]] = {
     "accounts": accounts.WORDS,
     "flows": flows.WORDS,
     "lending": lending.WORDS,
+    "macro": macro.WORDS,
     "cascade": cascade.WORDS,
     "coverage": coverage.WORDS,
 }

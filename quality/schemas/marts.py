@@ -194,6 +194,25 @@ _MARTS = (
         "previous_value_native change_native",
     ),
     _mart(
+        "fct_macro_releases",
+        "What came out when, of monthly series: the newest figure, the one before as it was known, and what was expected. One row "
+        "per series and release day.",
+        "series_id release_date_utc",
+        "series_id series_name release_date_utc release_status release_origin observation_date_utc value_native "
+        "previous_known_native previous_revised_native revision_native surprise_native consensus_native "
+        "consensus_surprise_native consensus_venue unit venue source is_synthetic",
+        "observation_date_utc value_native previous_known_native previous_revised_native revision_native surprise_native "
+        "consensus_native consensus_surprise_native consensus_venue unit",
+    ),
+    _mart(
+        "fct_rate_expectations_daily",
+        "What the market expects of the policy rate, from a user's file. One row per meeting, target range and observed day.",
+        "meeting_date_utc target_low_bps target_high_bps observed_date_utc",
+        "meeting_date_utc observed_date_utc target_low_bps target_high_bps probability_frac probability_change_frac "
+        "expected_rate_bps is_most_likely venue source is_synthetic",
+        "probability_change_frac",
+    ),
+    _mart(
         "fct_sentiment_daily",
         "Sentiment indices. One row per index and day.",
         "index_name sentiment_date_utc",
@@ -315,6 +334,8 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_liquidations_hourly": "interval_start_utc",
     "fct_etf_flows_daily": "flow_date_utc",
     "fct_macro_observations": "observation_date_utc",
+    "fct_macro_releases": "release_date_utc",
+    "fct_rate_expectations_daily": "observed_date_utc",
     "fct_sentiment_daily": "sentiment_date_utc",
     "fct_lending_liquidations": "occurred_at_utc",
     "fct_lending_reserves_daily": "reserve_date_utc",

@@ -11,6 +11,7 @@ import polars as pl
 
 from quality.fields.dictionary import fields
 from quality.schemas.lending import LENDING_DAY_CLOCK, LENDING_TABLES
+from quality.schemas.macro import MACRO_DAY_CLOCK, MACRO_TABLES
 from quality.tables import Rule, Table
 
 _c = pl.col
@@ -697,6 +698,7 @@ RAW_TABLES: dict[str, Table] = {
         MACRO_OBSERVATIONS,
         SENTIMENT,
         *LENDING_TABLES,
+        *MACRO_TABLES,
     )
 }
 
@@ -719,4 +721,5 @@ DAY_CLOCK: dict[str, str | None] = {
     "macro_observations": None,
     "sentiment": None,
     **LENDING_DAY_CLOCK,
+    **MACRO_DAY_CLOCK,
 }

@@ -237,9 +237,71 @@ def test_an_as_of_report_does_not_see_later_records(home: Path, tmp_path: Path, 
             f" and epoch_ms(timestamp) < 1760140800000) to '{late / name}.parquet'"
         )
     _lowtide(home, "import", "multivenue", "--from", str(late), clock="2026-11-24T09:00:00")
+    # And a revision: the ten-year yield of the day, which FRED prints as 4.05, becomes 9.99 in a later look.
+    page = (shared_data / "macro" / "DGS10.csv").read_text()
+    assert f"\n{DAY},4.05\n" in page
+    (late / "macro").mkdir()
+    (late / "macro" / "DGS10.csv").write_text(page.replace(f"\n{DAY},4.05\n", f"\n{DAY},9.99\n"))
+    _lowtide(home, "import", "macro", "--from", str(late / "macro"), clock="2026-11-24T09:30:00")
     _lowtide(home, "report", "--date", DAY, "--as-of", before_import, clock="2026-11-24T10:00:00")
     assert exported_hashes(home, day, "as_of_20261123T120000") == as_of
+    assert {"report.json", "report.html", "report.zh.html", "tables/fct_macro_observations.parquet"} <= as_of.keys()
+    assert _shown_yield(home / "reports" / "as_of_20261123T120000" / DAY) == 4.05
     _lowtide(home, "report", "--date", DAY, clock="2026-11-24T10:00:00")
     after = exported_hashes(home, day)
     assert after["report.json"] != current["report.json"]
     assert after["tables/fct_funding_rates.parquet"] != current["tables/fct_funding_rates.parquet"]
+    # Without `--as-of` the latest look is shown, and labelled so.
+    assert _shown_yield(home / "reports" / DAY) == 9.99
+    assert after["tables/fct_macro_observations.parquet"] != current["tables/fct_macro_observations.parquet"]
+
+
+def _shown_yield(folder: Path) -> float:
+    """Return the ten-year yield that a report shows."""
+    rows = json.loads((folder / "report.json").read_text())["macro"]["rows"]
+    (row,) = [row for row in rows if row["series_id"] == "DGS10"]
+    return float(row["value_native"])
+
+
+def test_every_macro_and_sentiment_line_is_counted(home: Path, shared_data: Path) -> None:
+    """Lines of the files = figures in the marts + blanks of closed markets, series by series; nothing is refused."""
+    found = {
+        row["series_id"]: (row["n"], row["first"], row["last"])
+        for row in _rows(
+            home,
+            "select series_id, count(*) as n, min(observation_date_utc)::varchar as first,"
+            " max(observation_date_utc)::varchar as last from fct_macro_observations group by 1",
+        )
+    }
+    for path in sorted((shared_data / "macro").glob("*.csv")):
+        figures = [line.split(",")[0] for line in path.read_text().splitlines()[1:] if line.split(",")[1]]
+        name = path.stem.upper()
+        print(f"{name}: {len(figures):,} figures, {figures[0]} to {figures[-1]}")
+        assert found.pop(name) == (len(figures), figures[0], figures[-1]), name
+    assert found == {}
+    moods = (shared_data / "sentiment" / "fear_greed.csv").read_text().splitlines()[1:]
+    (mood,) = _rows(
+        home,
+        "select count(*) as n, min(sentiment_date_utc)::varchar as first, max(sentiment_date_utc)::varchar as last"
+        " from fct_sentiment_daily",
+    )
+    print(f"fear & greed: {mood}")
+    assert mood == {"n": len(moods), "first": min(moods).split(",")[0], "last": max(moods).split(",")[0]}
+    covered = _rows(
+        home,
+        "select dataset, venue, sum(expected_rows_count) as due, sum(observed_rows_count) as seen,"
+        " sum(missing_rows_count) as missing, sum(quarantined_rows_count) as refused from fct_data_coverage_daily"
+        " where dataset in ('macro_observations', 'sentiment') group by 1, 2 order by 1, 2",
+    )
+    (days,) = _rows(home, "select min(coverage_date_utc)::varchar as first, max(coverage_date_utc)::varchar as last"
+                          " from fct_data_coverage_daily where dataset = 'candles'")  # fmt: skip
+    inside = f"between '{days['first']}' and '{days['last']}'"
+    (macro,) = _rows(home, f"select count(*) as n from fct_macro_observations where observation_date_utc {inside}")
+    (index,) = _rows(home, f"select count(*) as n from fct_sentiment_daily where sentiment_date_utc {inside}")
+    print(f"coverage {inside}: {covered}")
+    seen = {
+        dataset: sum(row["seen"] for row in covered if row["dataset"] == dataset)
+        for dataset in ("macro_observations", "sentiment")
+    }
+    assert seen == {"macro_observations": macro["n"], "sentiment": index["n"]}
+    assert all(row["refused"] == 0 for row in covered)
