@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from publisher_clients import PublisherBench
+from pydantic import SecretStr
 from source_doubles import HandClock, PayloadLake
 
 from assets.lake.transform import batches_of
@@ -170,3 +173,59 @@ def test_a_foreign_host_is_never_called_synthetic() -> None:
         AlternativeMe(PayloadLake(), clock=HandClock(NOW), is_synthetic=True)
     with pytest.raises(ValueError, match="must be https"):
         AlternativeMe(PayloadLake(), clock=HandClock(NOW), is_synthetic=False, base_url="http://mirror.example.com")
+
+
+@pytest.mark.trial("mutated_published_bodies")
+def test_a_mutated_body_gives_rows_or_a_clear_outage_and_nothing_else(
+    sandbox: Sandbox, trial_count: Callable[..., int]
+) -> None:
+    rng = np.random.Generator(np.random.PCG64(11))
+    told: set[tuple[str, str]] = set()
+    cases = [("alternative_me", {}), ("us_treasury", {}), ("fred", {}), ("fred", {"api_key": SecretStr("0" * 32)})]
+    asked = [(v, d, more) for v, more in cases for d in PUBLISHERS[v] if d != "macro_releases" or more]
+    for i in range(trial_count(4_000, 120)):
+        venue, dataset, more = asked[i % len(asked)]
+        bench = PublisherBench(sandbox, venue, NOW, policy=RetryPolicy(attempts_count=1), **more)
+        send, chosen, count = bench.client._sent, int(rng.integers(0, 3)), [0]
+
+        def spoiled(request: Any, url: str, send: Any = send, chosen: int = chosen, count: list[int] = count) -> Any:
+            status, headers, body, is_whole = send(request, url)
+            count[0] += 1
+            return status, headers, _mutated(body, rng) if count[0] == chosen + 1 else body, is_whole
+
+        bench.client._sent = spoiled  # type: ignore[method-assign]  # what comes over the wire, spoiled on its way
+        found = _rows_or_outage(bench, dataset)
+        if isinstance(found, SourceOutage):
+            told.add((found.code, found.cause))
+            assert "\n" not in str(found) and len(str(found)) < 700
+            continue
+        good, refused = RAW_TABLES[dataset].split(found, now=NOW)
+        assert good.height + refused.height == found.height
+    assert told <= {("venue_error", "not_readable"), ("venue_error", "wrong_shape")}
+
+
+def _rows_or_outage(bench: PublisherBench, dataset: str) -> pl.DataFrame | SourceOutage:
+    try:
+        return bench.client.fetch(dataset, DAY, DAY).rows
+    except SourceOutage as outage:
+        return outage
+
+
+def _mutated(body: bytes, rng: np.random.Generator) -> bytes:
+    """Return a body with bytes flipped, a piece cut out, doubled, or put in the place of another."""
+    data, kind = bytearray(body), int(rng.integers(0, 6))
+    first, last = sorted(int(n) for n in rng.integers(0, len(data), 2))
+    if kind == 0:
+        data[first] ^= 1 << int(rng.integers(0, 8))
+    elif kind == 1:
+        del data[first:last]
+    elif kind == 2:
+        data[first:first] = data[first : min(last, first + 200)]
+    elif kind == 3:
+        data = data[:first]
+    elif kind == 4:
+        data[first : first + 4] = rng.bytes(4)
+    else:
+        words = (b"null", b"[]", b"{}", b"1e999", b"-", b"NaN", b"\x00", "９".encode(), b",", b'"', b"true")
+        data[first : first + 3] = words[int(rng.integers(0, len(words)))]
+    return bytes(data)
