@@ -85,6 +85,8 @@ class FredWire:
             raise _refusal("The series does not exist.")
         today = now.date()
         since, until = _day(query, "realtime_start", today), _day(query, "realtime_end", today)
+        if today < until != OPEN_END or since > today:
+            raise _refusal("Variable realtime_end can not be after today's date.")
         first, last = _day(query, "observation_start", FIRST_DAY), _day(query, "observation_end", OPEN_END)
         records, vintages = [], set()
         for day, told in sorted(self._figures.vintages(series).items()):

@@ -127,7 +127,9 @@ class Fred(Publisher):
         """Ask for observations since a day, each with all its vintages, some years at a time."""
         for year in range(since.year, last.year + 1, LONGEST_YEARS):
             until = date(min(year + LONGEST_YEARS - 1, last.year), 12, 31)
-            known_until = OPEN_END if until.year == last.year else date(until.year + 1, 12, 31)
+            # The end of a period may not lie ahead, unless it is FRED's own word for an open one.
+            is_open = until.year + 1 >= self._clock.now().year
+            known_until = OPEN_END if is_open else date(until.year + 1, 12, 31)
             query = {
                 "series_id": name,
                 "observation_start": date(year, 1, 1).isoformat(),

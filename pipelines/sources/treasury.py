@@ -13,7 +13,7 @@ https://home.treasury.gov/resource-center/data-chart-center/interest-rates/TextV
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,8 @@ CURVE_URL = (
 MATURITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) (Mo|Month|Yr)")
 # Without these two the table is not the curve.
 NEEDED = ("UST_2Y", "UST_10Y")
+# Days before a run's first one that it must know too: a week of holidays, and changes over it.
+BEFORE = timedelta(days=31)
 # No holidays keep a year from having a figure in its first week; an answer that does not reach back to it is torn.
 FIRST_WEEK_DAYS = 7
 
@@ -38,7 +40,7 @@ class Treasury(Publisher):
     venue = "us_treasury"
 
     def fetch(self, dataset: str, first: date, last: date) -> Capture:
-        """Return the curve of every day of the years of the run, and of the year before."""
+        """Return the curve of every day of the years that the run and the month before it touch."""
         answers, rows = [], []
         today = self._clock.now().date()
         shared = {
@@ -47,7 +49,7 @@ class Treasury(Publisher):
             "vintage_origin": "captured",
             "unit": "percent",
         }
-        for year in range(first.year - 1, min(last.year, today.year) + 1):
+        for year in range((first - BEFORE).year, min(last.year, today.year) + 1):
             query = {
                 "type": "daily_treasury_yield_curve",
                 "field_tdr_date_value": year,
