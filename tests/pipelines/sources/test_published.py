@@ -120,6 +120,20 @@ def test_a_ban_holds_for_every_client_of_the_gate(sandbox: Sandbox) -> None:
     assert len(sandbox.requests) == 1
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 410])
+def test_a_page_that_moved_or_is_gone_is_a_loud_outage_and_no_redirect_is_followed(
+    sandbox: Sandbox, status: int
+) -> None:
+    bench = _bench(sandbox)
+    answers = iter([(status, {"location": "http://127.0.0.1:9/elsewhere"}, b"<html>\nno</html>", True)])
+    bench.client._sent = lambda *_: next(answers)  # type: ignore[method-assign]  # what comes over the wire, made up
+    outage = _outage(bench)
+    assert (outage.code, outage.cause) == ("venue_error", "refused")
+    assert f"answered {status}" in str(outage)
+    assert ("its address has changed" in str(outage)) == (status < 400)
+    assert "9/elsewhere" not in str(outage) and "<html>" not in str(outage)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
