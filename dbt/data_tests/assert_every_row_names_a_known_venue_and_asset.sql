@@ -12,6 +12,11 @@ with named as (
     union
     select distinct
         venue,
+        asset
+    from {{ ref('fct_holder_supply_daily') }}
+    union
+    select distinct
+        venue,
         null as asset
     from {{ ref('dim_leverage_tiers') }}
     union

@@ -4,16 +4,17 @@
     The seed `source_ranks` decides; a source that it does not name comes after those, in alphabetical order; within a
     source the later commit. `before_source` is ordered on first: an unfinished candle never beats a finished one.
     `within_source` comes before the commit time and makes the order total. With `is_snapshot` only the latest capture
-    of each source competes: an old snapshot is a revision and not a second opinion.
+    of each source competes: an old snapshot is a revision and not a second opinion. `whole` names the columns of what a
+    snapshot shows whole (the funds of a day): what its latest capture no longer tells is gone.
 -#}
-{% macro rank_sources(relation, bucket, before_source=none, within_source=none, is_snapshot=false) %}
+{% macro rank_sources(relation, bucket, before_source=none, within_source=none, is_snapshot=false, whole=none) %}
 {%- set bucket = bucket | join(', ') -%}
 with given as (
     select *
     from {{ relation }}
     {% if is_snapshot -%}
-    qualify row_number() over (
-        partition by {{ bucket }}, venue, source
+    qualify {{ 'rank' if whole else 'row_number' }}() over (
+        partition by {{ (whole | join(', ')) if whole else bucket }}, venue, source
         order by capture_date_utc desc, ingested_at_utc desc
     ) = 1
     {%- endif %}

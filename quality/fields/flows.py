@@ -1,4 +1,4 @@
-"""Words of flows, macro and sentiment."""
+"""Words of flows, holders, macro and sentiment."""
 
 WORDS: dict[str, str] = {
     "fund": "Fund ticker, or TOTAL for the sum over funds.",
@@ -6,7 +6,22 @@ WORDS: dict[str, str] = {
     "net_flow_usd": "Net creation (+) or redemption (-) of the day.",
     "cumulative_net_flow_usd": "Sum of net_flow_usd from the first record to this day.",
     "net_flow_5d_usd": "Sum of net_flow_usd over the last five records.",
-    "streak_count": "Length of the run of days with this day's sign; negative for a run of outflows; 0 for a zero day.",
+    "streak_count": "Length of the run of trading days with this day's sign; negative for a run of outflows; 0 for a zero day; a missing trading day ends a run.",
+    "is_trading_day": "True where the US stock market was open on the day.",
+    "missing_trading_days_count": "US trading days without a record between the fund's record before this one and this one; 0 for its first.",
+    "reporting_funds_count": "Funds with a figure of their own of that day; 0 where only the total is known.",
+    "holder_date_utc": "UTC day whose end the holders' figures are about; flows are those of the whole day.",
+    "supply_base": "Coins in existence at the day's end, as the source counts them; missing where it tells none.",
+    "supply_active_1y_base": "Coins that moved at least once in the year to the day's end, as the source counts them; missing where it tells none.",
+    "est_long_term_supply_base": "supply_base - supply_active_1y_base: coins that did not move for a year. A proxy of long-term holders; lost coins are in it.",
+    "est_long_term_supply_frac": "est_long_term_supply_base over supply_base.",
+    "est_long_term_supply_change_30d_base": "est_long_term_supply_base minus its value 30 days before; missing where either is.",
+    "price_quote": "Price of the day's end in US dollars, as the source tells it; missing where it tells none.",
+    "market_cap_usd": "Value of the supply at the price of the day's end, as the source tells it; missing where it tells none.",
+    "mvrv_x": "Market value over realised value (each coin at the price of its last move), as the source tells it; missing where it tells none.",
+    "exchange_inflow_usd": "Value sent to addresses that the source takes for exchanges', flows between them left out; missing where it tells none.",
+    "exchange_outflow_usd": "Value sent from addresses that the source takes for exchanges', flows between them left out; missing where it tells none.",
+    "exchange_net_inflow_usd": "exchange_inflow_usd - exchange_outflow_usd: coins that went to exchanges (+) or left them (-).",
     "series_id": "Series as its publisher names it, for example DGS10.",
     "series_name": "Name of the series for people.",
     "observation_date_utc": "Day or period start that the figure is about.",

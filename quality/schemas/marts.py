@@ -24,7 +24,7 @@ def _mart(name: str, description: str, grain: str, columns: str, nullable: str =
 _MARTS = (
     _mart(
         "dim_assets",
-        "Assets that any record of a market or a fund, or the seed, names; leverage tiers alone name none. One row per asset.",
+        "Assets that any record of a market, a fund or holders, or the seed, names; leverage tiers alone name none. One row per asset.",
         "asset",
         "asset asset_name first_seen_date_utc last_seen_date_utc is_synthetic",
         "first_seen_date_utc last_seen_date_utc",
@@ -183,7 +183,19 @@ _MARTS = (
         "fct_etf_flows_daily",
         "Net flows of spot ETFs. One row per asset, fund and trading day.",
         "asset fund flow_date_utc",
-        "asset fund flow_date_utc net_flow_usd net_flow_5d_usd cumulative_net_flow_usd streak_count venue source is_synthetic",
+        "asset fund flow_date_utc net_flow_usd net_flow_5d_usd cumulative_net_flow_usd streak_count is_trading_day "
+        "missing_trading_days_count reporting_funds_count venue source is_synthetic",
+    ),
+    _mart(
+        "fct_holder_supply_daily",
+        "Supply, long-term holders' proxy, value and exchange flows of a coin, with the terms of their source. One row per asset and "
+        "UTC day.",
+        "asset holder_date_utc",
+        "asset holder_date_utc supply_base supply_active_1y_base est_long_term_supply_base est_long_term_supply_frac "
+        "est_long_term_supply_change_30d_base price_quote market_cap_usd mvrv_x exchange_inflow_usd exchange_outflow_usd "
+        "exchange_net_inflow_usd venue terms_note source is_synthetic",
+        "supply_base supply_active_1y_base est_long_term_supply_base est_long_term_supply_frac est_long_term_supply_change_30d_base "
+        "price_quote market_cap_usd mvrv_x exchange_inflow_usd exchange_outflow_usd exchange_net_inflow_usd",
     ),
     _mart(
         "fct_macro_observations",
@@ -333,6 +345,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_liquidations": "occurred_at_utc",
     "fct_liquidations_hourly": "interval_start_utc",
     "fct_etf_flows_daily": "flow_date_utc",
+    "fct_holder_supply_daily": "holder_date_utc",
     "fct_macro_observations": "observation_date_utc",
     "fct_macro_releases": "release_date_utc",
     "fct_rate_expectations_daily": "observed_date_utc",

@@ -10,6 +10,7 @@ from datetime import timedelta
 import polars as pl
 
 from quality.fields.dictionary import fields
+from quality.schemas.flows import FLOW_DAY_CLOCK, FLOW_TABLES
 from quality.schemas.lending import LENDING_DAY_CLOCK, LENDING_TABLES
 from quality.schemas.macro import MACRO_DAY_CLOCK, MACRO_TABLES
 from quality.tables import Rule, Table
@@ -620,21 +621,6 @@ PERP_POSITIONS = Table(
     ),
 )
 
-ETF_FLOWS = Table(
-    "raw",
-    "etf_flows",
-    "Net flows of spot ETFs, a whole snapshot by capture day. One row per asset, fund and trading day.",
-    grain=("venue", "asset", "fund", "flow_date_utc"),
-    fields=fields("venue", "asset", "fund", "flow_date_utc", "net_flow_usd", "payload_sha256"),
-    rules=(
-        _VENUE_NAMES,
-        # The largest day on record is about 1.4e9; 1e11 means that millions were scaled twice.
-        Rule(
-            "flow_out_of_range", "net_flow_usd", _c("net_flow_usd").abs() > 1e11, "net_flow_is_within_a_hundred_billion"
-        ),
-    ),
-)
-
 MACRO_OBSERVATIONS = Table(
     "raw",
     "macro_observations",
@@ -694,7 +680,7 @@ RAW_TABLES: dict[str, Table] = {
         INSURANCE_FUNDS,
         TICKERS,
         PERP_POSITIONS,
-        ETF_FLOWS,
+        *FLOW_TABLES,
         MACRO_OBSERVATIONS,
         SENTIMENT,
         *LENDING_TABLES,
@@ -717,7 +703,7 @@ DAY_CLOCK: dict[str, str | None] = {
     "insurance_funds": None,
     "tickers": None,
     "perp_positions": None,
-    "etf_flows": None,
+    **FLOW_DAY_CLOCK,
     "macro_observations": None,
     "sentiment": None,
     **LENDING_DAY_CLOCK,

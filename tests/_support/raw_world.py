@@ -8,7 +8,7 @@ starts late and one that the seeds do not know; stamps with jitter and one settl
 of interval in funding; two-sided open interest; a figure that only USD or only base tells; refused rows; outages; two
 captures of each slow table with a revision; leverage tiers that change, stay, and are not shown again; liquidations of full,
 sampled and unknown completeness, of two sources in one hour, without a side, and days on which none was read; lending calls
-with amounts up to 2^256-1; a name in Chinese.
+with amounts up to 2^256-1; funds of which one starts late; holders' figures; a name in Chinese.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
+from flow_rows import fund_flows, holder_metrics
 from lending_rows import lending_calls, lending_positions, lending_reserves
 
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
@@ -577,6 +578,8 @@ def _slow(rng: np.random.Generator, first_day: date, days_count: int) -> dict[st
             "ingested_at_utc": datetime.combine(capture, time(12)),
             "is_synthetic": False,
         }
+        # The first of September is Labor Day.
+        flows += fund_flows([day for day in days if first_day < day <= until and day.isoweekday() < 6], lake)
         for i, day in enumerate(days):
             if day > until:
                 continue
@@ -598,6 +601,7 @@ def _slow(rng: np.random.Generator, first_day: date, days_count: int) -> dict[st
             )  # fmt: skip
     return {
         "etf_flows": _frame("etf_flows", flows),
+        "holder_metrics": _frame("holder_metrics", holder_metrics(days)),
         "macro_observations": _frame("macro_observations", macro),
         "sentiment": _frame("sentiment", moods),
     }

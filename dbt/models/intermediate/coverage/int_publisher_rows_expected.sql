@@ -1,10 +1,14 @@
-{#- Slow series by their own observation days. US trading days are taken as weekdays: a holiday is a venue_gap. -#}
+{#- Slow series by their own observation days. Macro series are due on weekdays: a holiday is a venue_gap. Funds come and
+    go, so that one is due from its first to its last record where a total speaks for the other days. -#}
 with observations as (
     select
         'etf_flows' as dataset,
         venue,
         asset || ':' || fund as series_id,
-        'weekdays' as schedule,
+        case
+            when fund = 'TOTAL' or not bool_or(fund = 'TOTAL') over (partition by venue, asset) then 'us_trading_days'
+            else 'us_trading_days_within'
+        end as schedule,
         flow_date_utc as observation_date_utc,
         is_synthetic
     from {{ ref('int_etf_flows_ranked') }}
@@ -34,6 +38,16 @@ with observations as (
         is_synthetic
     from {{ ref('int_sentiment_ranked') }}
     where bucket_rank = 1
+    union all
+    select
+        'holder_metrics' as dataset,
+        venue,
+        asset as series_id,
+        'days' as schedule,
+        holder_date_utc as observation_date_utc,
+        is_synthetic
+    from {{ ref('int_holder_metrics_ranked') }}
+    where bucket_rank = 1
 ),
 
 series as (
@@ -55,6 +69,15 @@ due as (
         days.coverage_date_utc,
         case
             when series.schedule = 'days' then e.rows_per_day_count
+            when
+                {{ is_us_trading_day('days.coverage_date_utc') }}
+                and (
+                    series.schedule = 'us_trading_days'
+                    or (
+                        series.schedule = 'us_trading_days_within'
+                        and days.coverage_date_utc between series.first_date_utc and series.last_date_utc
+                    )
+                ) then e.rows_per_day_count
             when series.schedule = 'weekdays' and isodow(days.coverage_date_utc) <= 5 then e.rows_per_day_count
             when series.schedule = 'month_starts' and day(days.coverage_date_utc) = 1 then e.rows_per_day_count
             else 0

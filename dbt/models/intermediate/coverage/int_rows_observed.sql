@@ -15,6 +15,7 @@
     'lending_reserves': ('int_lending_reserves_ranked', 'observed_at_utc', 'count(*)'),
     'lending_positions': ('int_lending_positions_ranked', 'observed_at_utc', 'count(*)'),
     'etf_flows': ('int_etf_flows_ranked', 'flow_date_utc', 'count(*)'),
+    'holder_metrics': ('int_holder_metrics_ranked', 'holder_date_utc', 'count(*)'),
     'macro_observations': ('int_macro_observations_ranked', 'observation_date_utc', 'count(distinct series_id)'),
     'sentiment': ('int_sentiment_ranked', 'sentiment_date_utc', 'count(*)'),
 } -%}

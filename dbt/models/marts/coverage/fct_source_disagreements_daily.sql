@@ -8,6 +8,7 @@
         'int_open_interest_ranked', 'venue_symbol', "date_trunc('minute', occurred_at_utc)", 'open_interest_usd'
     ),
     'etf_flows': ('int_etf_flows_ranked', 'asset, fund', 'flow_date_utc', 'net_flow_usd'),
+    'holder_metrics': ('int_holder_metrics_ranked', 'asset', 'holder_date_utc', 'market_cap_usd'),
     'macro_observations': (
         'int_macro_observations_ranked', 'series_id, vintage_date_utc', 'observation_date_utc', 'value_native'
     ),

@@ -13,6 +13,14 @@ with records as (
         is_synthetic
     from {{ ref('int_etf_flows_ranked') }}
     where bucket_rank = 1
+    union all
+    select
+        asset,
+        holder_date_utc as first_seen_date_utc,
+        holder_date_utc as last_seen_date_utc,
+        is_synthetic
+    from {{ ref('int_holder_metrics_ranked') }}
+    where bucket_rank = 1
 ),
 
 seen as (
