@@ -171,12 +171,14 @@ class PublishedSource(Protocol):
     """A publisher's client; it raises `SourceOutage` and nothing else for the publisher's faults.
 
     `left_out` are datasets that it offers and the settings do not allow, with what they lack.
+    `shows_all` is True where every look shows the same days, whatever was asked for.
     """
 
     venue: str
     source: str
     is_synthetic: bool
     left_out: Mapping[str, str]
+    shows_all: bool
 
     def fetch(self, dataset: str, first: date, last: date) -> Capture:
         """Return a raw dataset as the publisher shows it now; of a long history at least the days from first to last."""

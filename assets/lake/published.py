@@ -74,8 +74,9 @@ def _published_asset(venue: str, dataset: str) -> AssetsDefinition:
             days=keys,
             now=now,
             is_synthetic=client.is_synthetic,
-            # An earlier run of the day may have asked for other days; what it brought stays beside what is brought now.
-            adds_to_day=is_snapshot,
+            # An earlier run of the day may have asked for other days; what it brought stays beside what is brought now. Where
+            # each look shows all of them, what a later one lacks has been taken back.
+            adds_to_day=is_snapshot and not client.shows_all,
         )
         generations = lake.commit(batches)
         return MaterializeResult(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.sandbox.etf_funds import fund_days
 from pipelines.sandbox.profiles import profiles_of, stream
 from pipelines.sandbox.traders import LEVERAGES
 
@@ -49,7 +50,7 @@ def write_feeds(world: World, folder: Path) -> None:
     days, moves = feed_days(world)
     texts = {
         **_macro(world),
-        "flows/btc_spot_etf_net_flow.csv": _etf_flows(world.seed, days, moves),
+        "flows/btc_spot_etf_net_flow.csv": _etf_flows(world),
         "sentiment/fear_greed.csv": ["date,fng", *(f"{day},{figure}" for day, figure in fear_greed(world).items())],
         f"leverage_tiers/binance_usdm_{world.first_day}.json": [json.dumps(_tiers(world))],
     }
@@ -99,14 +100,8 @@ def macro_figures(world: World) -> dict[str, dict[date, str]]:
     return figures
 
 
-def _etf_flows(seed: int, days: list[date], moves: NDArray[np.float64]) -> list[str]:
-    rng = stream(seed, "flows", "btc_etf")
-    noise = rng.standard_normal(len(days))
-    lines = [
-        f"{day}T00:00:00Z,{60.0 + 6_000.0 * moves[i] + 160.0 * noise[i]:.1f}"
-        for i, day in enumerate(days)
-        if day.weekday() < 5
-    ]
+def _etf_flows(world: World) -> list[str]:
+    lines = [f"{d.day}T00:00:00Z,{d.total / 10:.1f}" for d in fund_days(world, "BTC")]
     return ["Datetime,ETF Net Flow (USD mn)", *reversed(lines)]
 
 

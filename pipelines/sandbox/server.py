@@ -35,9 +35,11 @@ from pipelines.sandbox.wire_binance_coinm import BinanceCoinmWire
 from pipelines.sandbox.wire_bitget import BitgetWire
 from pipelines.sandbox.wire_bitmex import BitmexWire
 from pipelines.sandbox.wire_bybit import BybitWire
+from pipelines.sandbox.wire_coin_metrics import CoinMetricsWire
 from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
 from pipelines.sandbox.wire_fred import FredWire
+from pipelines.sandbox.wire_farside import FarsideWire
 from pipelines.sandbox.wire_gate import GateWire
 from pipelines.sandbox.wire_htx import HtxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
@@ -205,6 +207,8 @@ def wires_of(world: World) -> list[Wire]:
         AlternativeMeWire(world),
         FredWire(world),
         TreasuryWire(world),
+        FarsideWire(world),
+        CoinMetricsWire(world),
     ]
 
 

@@ -22,6 +22,7 @@ SHOWN_QUERY_KEYS = frozenset(
     | {"realtime_start", "realtime_end", "output_type", "file_type", "offset", "sort_order"}  # FRED
     | {"include_release_dates_with_no_data"}  # FRED
     | {"field_tdr_date_value", "_format", "page"}  # US Treasury
+    | {"assets", "metrics", "frequency", "page_size"}  # Coin Metrics
 )
 
 

@@ -21,7 +21,9 @@ from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 from quality.tables import Table
 
 Clock = Literal["iso", "date", "epoch", "epoch_s", "epoch_ms", "epoch_us"]
-Format = Literal["csv", "csv.gz", "csv.zip", "parquet", "ccxt_tiers", "sided_bands", "book_levels", "aave_calls"]
+Format = Literal[
+    "csv", "csv.gz", "csv.zip", "parquet", "ccxt_tiers", "sided_bands", "book_levels", "aave_calls", "etf_table"
+]
 
 SHIPPED_FOLDER = Path(__file__).with_name("mappings")
 

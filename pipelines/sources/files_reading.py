@@ -1,8 +1,8 @@
 """From a file to cells: CSV, Parquet and ccxt's JSON of leverage tiers, read whole or refused.
 
 Belongs here: encodings, headers, rows that do not fit the header, what a file's name tells. Does not: unpacking and
-checksums (``files_archives.py``), rows of books (``files_books.py``) and of Aave's calls (``files_aave.py``), what a cell
-means (``files_columns.py``).
+checksums (``files_archives.py``), rows of books (``files_books.py``), of Aave's calls (``files_aave.py``) and of funds
+(``files_funds.py``), what a cell means (``files_columns.py``).
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ import pyarrow.parquet as pq
 from pipelines.sources.files_aave import AAVE_CALLS
 from pipelines.sources.files_archives import GZIP_START, checksum_beside, gunzipped, unpacked, unzipped
 from pipelines.sources.files_books import BOOK_LAYOUTS, ROW
+from pipelines.sources.files_funds import ETF_TABLE
 from pipelines.sources.files_mapping import FileRule
 from pipelines.sources.files_refusal import ImportRefused, printable, short
 
 # Formats whose rows are made into other rows before a mapping reads them.
-_LAYOUTS = {**BOOK_LAYOUTS, "aave_calls": AAVE_CALLS}
+_LAYOUTS = {**BOOK_LAYOUTS, "aave_calls": AAVE_CALLS, "etf_table": ETF_TABLE}
 _CSV_BLOCK = 1 << 22
 _CCXT_CONTRACT = re.compile(r"(?P<base>[^/:]+)/(?P<quote>[^/:]+):(?P<settle>[^/:-]+)(?:-(?P<expiry>[0-9]{6}))?")
 _DATE_IN_NAME = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?(?!-?[0-9])")

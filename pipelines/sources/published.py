@@ -70,6 +70,8 @@ class Publisher(ABC):
 
     venue: str
     source: str = "publisher"
+    # True where every look shows the same days, whatever was asked for.
+    shows_all: bool = False
     # Seconds of the host's time that a request costs. No publisher here tells its limits in a header; one a second is polite.
     cost_s: ClassVar[float] = 1.0
     # Seconds of a ban that names no end.

@@ -16,6 +16,8 @@ _CLIENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "alternative_me": ("alternative_me", "AlternativeMe", ("sentiment",)),
     "fred": ("fred", "Fred", ("macro_observations", "macro_releases")),
     "us_treasury": ("treasury", "Treasury", ("macro_observations",)),
+    "coin_metrics": ("coin_metrics", "CoinMetrics", ("holder_metrics",)),
+    "farside": ("farside", "Farside", ("etf_flows",)),
 }
 
 PUBLISHERS: dict[str, tuple[str, ...]] = {venue: datasets for venue, (_, _, datasets) in _CLIENTS.items()}

@@ -20,10 +20,11 @@ _VENUE_NAMES = Rule(
 )
 
 
-def _printable(name: str, reason: str) -> Rule:
+def _name(name: str) -> Rule:
+    """Demand a name as the house writes it: a fund ``Total`` beside TOTAL would be counted twice."""
     text = _c(name)
-    bad = (text.str.len_chars() == 0) | text.str.contains(r"[\x00-\x1f\x7f]")
-    return Rule(reason, name, bad, f"{name}_is_printable")
+    bad = (text.str.len_chars() == 0) | text.str.contains(r"[\x00-\x1f\x7f]") | (text != text.str.to_uppercase())
+    return Rule(f"bad_{name}", name, bad, f"{name}_is_printable_and_in_upper_case")
 
 
 # The funds of one asset on one trading day, as one source tells them.
@@ -50,8 +51,8 @@ ETF_FLOWS = Table(
     fields=fields("venue", "asset", "fund", "flow_date_utc", "net_flow_usd", "payload_sha256"),
     rules=(
         _VENUE_NAMES,
-        _printable("asset", "bad_asset"),
-        _printable("fund", "bad_fund"),
+        _name("asset"),
+        _name("fund"),
         # The largest day on record is about 1.4e9; 1e11 means that millions were scaled twice.
         Rule(
             "flow_out_of_range", "net_flow_usd", _c("net_flow_usd").abs() > 1e11, "net_flow_is_within_a_hundred_billion"
@@ -89,7 +90,7 @@ HOLDER_METRICS = Table(
     nullable=frozenset(HOLDER_FIGURES),
     rules=(
         _VENUE_NAMES,
-        _printable("asset", "bad_asset"),
+        _name("asset"),
         Rule(
             "no_figure",
             "market_cap_usd",

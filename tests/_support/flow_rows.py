@@ -55,7 +55,7 @@ def holder_metrics(days: Sequence[date], *, seed: int = 5) -> list[dict[str, obj
                     "exchange_inflow_usd": 2e9,
                     "exchange_outflow_usd": 2.1e9,
                     "payload_sha256": "0" * 64,
-                    "source": "coin_metrics",
+                    "source": "coin_metrics_csv",
                     "capture_date_utc": capture,
                     "ingested_at_utc": datetime.combine(capture, time(12)) + timedelta(minutes=1),
                     "is_synthetic": False,

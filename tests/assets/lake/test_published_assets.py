@@ -42,8 +42,10 @@ class Home:
         self.settings = Settings(published_base_url=sandbox.base_url)
         self.publishers = publishers_of(home, self.settings, self.lake, self.clock)
 
-    def run(self, day: str = DAY) -> ExecuteInProcessResult:
-        (landed,) = build_published_assets("alternative_me", ["sentiment"])
+    def run(
+        self, day: str = DAY, *, venue: str = "alternative_me", dataset: str = "sentiment"
+    ) -> ExecuteInProcessResult:
+        (landed,) = build_published_assets(venue, [dataset])
         resources: dict[str, Any] = {"lake": self.lake, "publishers": self.publishers, "clock": self.clock}
         with DagsterInstance.ephemeral() as instance:
             return materialize([landed], partition_key=day, instance=instance, resources=resources)
@@ -107,3 +109,44 @@ def test_synthetic_and_real_figures_never_share_a_home(tmp_path: Path, sandbox: 
         publishers_of(real, Settings(published_base_url=sandbox.base_url), lake, clock)
     with pytest.raises(ValueError, match="no publisher mirror: there are alternative_me"):
         Settings(publishers=("mirror",))
+
+
+def test_flows_and_holders_land(tmp_path: Path, sandbox: Sandbox) -> None:
+    home = Home(tmp_path, sandbox)
+    assert home.run(venue="farside", dataset="etf_flows").success
+    assert home.run(venue="coin_metrics", dataset="holder_metrics").success
+    landed = {g.key.dataset: (g.key.venue, g.key.day, g.quarantined_rows_count) for g in home.lake.current()}
+    assert landed == {
+        "etf_flows": ("farside", NOW.date(), 0),
+        "holder_metrics": ("coin_metrics", NOW.date(), 0),
+    }
+
+
+def test_what_a_later_look_of_a_whole_page_lacks_is_gone(tmp_path: Path, sandbox: Sandbox) -> None:
+    home = Home(tmp_path, sandbox)
+    assert home.run(venue="farside", dataset="etf_flows").success
+    before = home.rows().filter(pl.col("asset") == "SOL")
+
+    def take_back(body: Any) -> Any:
+        head, mark, tail = body.partition("29 Aug 2025")
+        row, end, rest = tail.partition("</tr>")
+        return f"{head}{mark}{'</span></div></td>' + '<td>-</td><td>7.0</td><td>7.0</td>'}{end}{rest}" if row else body
+
+    sandbox.restart(faults=Faults(spoiled={"/sol/": take_back}))
+    assert home.run(venue="farside", dataset="etf_flows").success
+    after = home.rows().filter(pl.col("asset") == "SOL")
+    gone = before.join(after, on=["fund", "flow_date_utc"], how="anti")
+    assert gone.select("fund", pl.col("flow_date_utc").cast(pl.String)).rows() == [("BSOL", "2025-08-29")]
+    assert after.filter(pl.col("flow_date_utc").cast(pl.String) == "2025-08-29")["net_flow_usd"].to_list() == [7e6, 7e6]
+
+
+def test_a_page_in_another_layout_is_an_outage_and_what_was_there_stays(tmp_path: Path, sandbox: Sandbox) -> None:
+    home = Home(tmp_path, sandbox)
+    assert home.run(venue="farside", dataset="etf_flows").success
+    before = home.rows()
+    sandbox.restart(faults=Faults(spoiled={"/sol/": lambda body: body.replace(">Total<", ">Sum<")}))
+    assert home.run(venue="farside", dataset="etf_flows").success
+    (outage,) = home.lake.outages()
+    assert (outage.status, outage.key.dataset) == ("venue_error", "etf_flows")
+    assert "no Total over its last column" in outage.origin_note
+    assert home.rows().equals(before)

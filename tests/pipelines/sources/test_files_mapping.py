@@ -49,7 +49,9 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
     assert [m.name for m in mappings] == [
         "aave",
         "binance_archive",
+        "coin_metrics_csv",
         "etf_flows",
+        "etf_flows_by_fund",
         "fear_greed",
         "leverage_tiers",
         "macro",
@@ -59,7 +61,9 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
     assert {m.name: m.datasets for m in mappings} == {
         "aave": ("lending_liquidations",),
         "binance_archive": ("candles", "funding_rates", "open_interest", "depth_bands", "liquidations"),
+        "coin_metrics_csv": ("holder_metrics",),
         "etf_flows": ("etf_flows",),
+        "etf_flows_by_fund": ("etf_flows",),
         "fear_greed": ("sentiment",),
         "leverage_tiers": ("leverage_tiers",),
         "macro": ("macro_observations",),
@@ -174,7 +178,9 @@ def test_file_that_is_no_mapping_is_refused(written: Callable[[str], Path], text
 
 
 def test_unknown_name_tells_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(MappingError, match=r"etf_flows, fear_greed, leverage_tiers, macro, multivenue"):
+    with pytest.raises(
+        MappingError, match=r"etf_flows, etf_flows_by_fund, fear_greed, leverage_tiers, macro, multivenue"
+    ):
         load_mapping("multivenu")
     with pytest.raises(MappingError, match="cannot be read"):
         load_mapping(tmp_path / "none.yml")
