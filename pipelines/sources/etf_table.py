@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 
 TOTAL = "Total"
 HEAD_LABELS = ("fee", "staking", "seed")
@@ -101,7 +102,16 @@ def flow_days(rows: Sequence[Sequence[str]]) -> list[FlowDay]:
         raise WrongTable(f"does not end in rows from {TOTAL} to Minimum; it ends in {_shown([r[0] for r in foot])}")
     _demand_labels([row[0] for row in foot], FOOT_LABELS, "foot")
     found = [_flow_day(row, funds) for row in days]
+    _demand_order([day_of(row[0]) or date.min for row in days])
     return [day for day in found if day is not None]
+
+
+def _demand_order(days: Sequence[date]) -> None:
+    """Refuse days that go back and forth: one of them is another day than it says."""
+    steps = list(pairwise(days))
+    turned = [(a, b) for a, b in steps if (a < b) != (days[0] < days[1]) or a == b]
+    if turned:
+        raise WrongTable(f"has days out of order: {turned[0][1]} after {turned[0][0]}")
 
 
 def _funds(head: Sequence[Sequence[str]]) -> list[str]:

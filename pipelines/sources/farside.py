@@ -20,6 +20,7 @@ from datetime import date
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
+from bs4.exceptions import ParserRejectedMarkup
 
 from assets.ports import Capture
 from pipelines.sources.etf_table import FlowDay, WrongTable, day_of, flow_days
@@ -35,7 +36,9 @@ PAGES = {
 }
 # No cell of the table spans more; a page that says so would fill the memory.
 _WIDEST_SPAN = 64
-_UNIT = re.compile(r"US\$\s?([A-Za-z]{1,8})")
+_FOREIGN_UNIT = re.compile(r"US\$\s?(?:k|b|bn|tn|thousand|billion|trillion)s?\b", re.IGNORECASE)
+# Caches and guards write their remarks behind the page's end.
+_TAIL = 4_096
 
 
 class Farside(Publisher):
@@ -64,9 +67,12 @@ def _rows(day: FlowDay) -> list[dict[str, Any]]:
 def _table(body: bytes) -> list[FlowDay]:
     """Return the flows in a page; `ValueError` where it does not come to its end."""
     text = body.decode("utf-8-sig")
-    if not text.rstrip().casefold().endswith("</html>"):
+    if "</html>" not in text[-_TAIL:].casefold():
         raise ValueError("a page that ends before its end")
-    page = BeautifulSoup(text, "html.parser")
+    try:
+        page = BeautifulSoup(text, "html.parser")
+    except ParserRejectedMarkup as rejected:
+        raise ValueError("no HTML") from rejected
     grids = [(table, _grid(table)) for table in page.find_all("table")]
     with_days = [(table, grid) for table, grid in grids if any(row and day_of(row[0]) for row in grid)]
     named = [(table, grid) for table, grid in with_days if "etf" in (table.get("class") or ())]
@@ -74,9 +80,9 @@ def _table(body: bytes) -> list[FlowDay]:
     if len(found) != 1:
         title = page.title.get_text(" ", strip=True) if page.title else ""
         raise WrongShape(f"holds {len(found)} tables of days and not one; the page is called {title[:80]!r}")
-    units = {unit.casefold() for unit in _UNIT.findall(page.get_text(" "))}
-    if units - {"m", "mn", "million", "millions"}:
-        raise WrongShape(f"speaks of US${sorted(units)[0][:8]} and not of US$m")
+    foreign = _FOREIGN_UNIT.search(page.get_text(" "))
+    if foreign:
+        raise WrongShape(f"speaks of {foreign[0]} and not of US$m")
     try:
         return flow_days(found[0][1])
     except WrongTable as wrong:

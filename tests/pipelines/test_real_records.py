@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ IMPORTS = {
     "multivenue": ("multivenue_1h", 0),
     "macro": ("macro", 0),
     "etf_flows": ("flows", 0),
+    "coin_metrics_csv": ("onchain_btc", 0),
     "fear_greed": ("sentiment", 0),
     "leverage_tiers": ("leverage_tiers", QUARANTINED),
 }
@@ -103,6 +105,62 @@ def test_etf_flow_of_the_day_is_present(home: Path, shared_data: Path) -> None:
     line = next(x for x in (shared_data / "flows" / "btc_spot_etf_net_flow.csv").read_text().splitlines() if DAY in x)
     (row,) = _rows(home, "select net_flow_usd from fct_etf_flows_daily where flow_date_utc = '2025-10-10'")
     assert row["net_flow_usd"] == pytest.approx(float(line.split(",")[1]) * 1e6)
+
+
+def test_every_day_of_etf_flows_is_counted(home: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (shared_data / "flows" / "btc_spot_etf_net_flow.csv").read_text().splitlines()[1:]
+    told = {day[:10]: Decimal(flow) for day, flow in (line.split(",") for line in lines)}
+    (mart,) = _rows(
+        home,
+        "select count(*) as n, sum(net_flow_usd)::varchar as total, max(flow_date_utc)::varchar as last,"
+        " sum(missing_trading_days_count) as missing, bool_and(is_trading_day) as traded,"
+        " max_by(cumulative_net_flow_usd, flow_date_utc)::varchar as cumulative from fct_etf_flows_daily where asset = 'BTC'",
+    )
+    with capsys.disabled():
+        print(f"\nBTC ETF flows: {mart['total']} USD over {mart['n']} trading days to {mart['last']}")
+    # 16 zeros fill holidays; the weekdays that the file lacks are holidays too.
+    assert (len(told), mart["n"], mart["missing"], mart["traded"]) == (671, 655, 0, True)
+    assert mart["last"] == max(told) == "2026-08-21"
+    assert Decimal(mart["total"]) == Decimal(mart["cumulative"]) == sum(told.values()) * 1_000_000
+    assert Decimal(mart["total"]) == Decimal("52020900000")
+    first, last = (_rows(home, f"select {f}(coverage_date_utc)::varchar as d from fct_data_coverage_daily")[0]["d"] for f in ("min", "max"))  # fmt: skip
+    covered = _rows(
+        home,
+        "select coverage_status, count(*) as days, sum(expected_rows_count) as due, sum(observed_rows_count) as seen"
+        " from fct_data_coverage_daily where dataset = 'etf_flows' group by 1 order by 1",
+    )
+    within = [day for day in told if first <= day <= last]
+    zeros = [day for day in within if told[day] == 0]
+    counts = {r["coverage_status"]: (r["due"], r["seen"]) for r in covered}
+    assert counts == {
+        "complete": (len(within) - len(zeros), len(within) - len(zeros)),
+        "unexpected": (0, len(zeros)),
+    }
+    assert sum(r["days"] for r in covered) == (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+
+
+def test_every_day_of_holders_is_counted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (mart,) = _rows(
+        home,
+        "select count(*) as n, min(holder_date_utc)::varchar as first, max(holder_date_utc)::varchar as last,"
+        " count(market_cap_usd) as caps, count(supply_base) as supplies, count(est_long_term_supply_base) as held,"
+        " max_by(mvrv_x, holder_date_utc) as mvrv, max_by(exchange_net_inflow_usd, holder_date_utc)::varchar as net,"
+        " min(terms_note) as terms from fct_holder_supply_daily",
+    )
+    with capsys.disabled():
+        print(f"\nBTC holders: {mart['n']} days to {mart['last']}, MVRV {mart['mvrv']:.4f}")
+    assert (mart["n"], mart["first"], mart["last"]) == (2_344, "2020-01-01", "2026-06-01")
+    # The file tells no supply: missing, not zero.
+    assert (mart["caps"], mart["supplies"], mart["held"]) == (2_344, 0, 0)
+    assert mart["mvrv"] == 1.321374781897173
+    assert mart["net"] == "250713460.9514"
+    assert mart["terms"].startswith("CC BY-NC 4.0")
+    covered = _rows(
+        home,
+        "select coverage_status, count(*) as days, sum(missing_rows_count) as missing from fct_data_coverage_daily"
+        " where dataset = 'holder_metrics' group by 1",
+    )
+    assert [(r["coverage_status"], r["missing"]) for r in covered] == [("complete", 0)]
 
 
 def test_coverage_names_what_is_missing(home: Path) -> None:

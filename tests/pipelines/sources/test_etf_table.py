@@ -47,6 +47,12 @@ def table() -> list[list[str]]:
     ]
 
 
+def test_the_newest_day_may_stand_first() -> None:
+    turned = table()
+    turned[5:9] = reversed(turned[5:9])
+    assert sorted(flow_days(turned), key=lambda d: d.day) == flow_days(table())
+
+
 def test_figures_are_dollars_and_a_dash_is_no_zero() -> None:
     first, last = flow_days(table())
     assert (first.day, dict(first.funds), first.total) == (
@@ -85,6 +91,8 @@ def test_figures_are_dollars_and_a_dash_is_no_zero() -> None:
         (lambda t: t[5].__setitem__(4, "\x1b[31m9"), "reads ' [31m9' for Total"),
         (lambda t: t[7].__setitem__(4, "3.0"), "tells a total and no fund on 02 Jul 2025"),
         (lambda t: t.insert(7, ["Q3 2025", "1.0", "1.0", "1.0", "3.0"]), "'Q3 2025' between its days"),
+        (lambda t: t[8].__setitem__(0, "03 Jun 2025"), "days out of order: 2025-06-03 after 2025-07-02"),
+        (lambda t: t[7].__setitem__(0, "01 Jul 2025"), "days out of order: 2025-07-01 after 2025-07-01"),
         (lambda t: t[8].__setitem__(0, "31 Jun 2025"), "'31 Jun 2025' in its foot"),
         (lambda t: t.__delitem__(slice(9, None)), "does not end in rows from Total to Minimum; it ends in nothing"),
         (lambda t: t.append(["Median", "1", "1", "1", "1"]), "'Median' in its foot"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from typing import Any
@@ -14,9 +16,11 @@ from assets.ports import SourceOutage
 from pipelines.sandbox.etf_funds import FUNDS, fund_days
 from pipelines.sandbox.faults import Fault
 from pipelines.sandbox.server import Sandbox, serve
-from pipelines.sandbox.wire_farside import SOL_ROWS
+from pipelines.sandbox.wire_farside import SOL_ROWS, FarsideWire
 from pipelines.sandbox.world import World
 from pipelines.sources.door import RetryPolicy
+from pipelines.sources.farside import _rows, _table
+from pipelines.sources.records import WrongShape
 from quality.schemas.raw import RAW_TABLES
 
 NOW = datetime(2025, 9, 3, 12, 0)
@@ -135,6 +139,33 @@ def test_a_day_that_does_not_add_up_is_refused_whole_and_the_others_stand(sandbo
 def test_a_page_that_is_cut_or_withheld_fails_all(sandbox: Sandbox, kind: Any, code: str, cause: str) -> None:
     outage = _outage(_bench(sandbox, Fault(kind, path="/sol/", times=9), policy=RetryPolicy(attempts_count=2)))
     assert (outage.code, outage.cause) == (code, cause)
+
+
+@pytest.mark.trial("etf_page_flips")
+def test_a_flipped_byte_is_found_or_does_no_harm(world: World, trial_count: Callable[..., int]) -> None:
+    body = FarsideWire(world).page("SOL", NOW).encode()
+    truth = {d.day: d.total * 100_000.0 for d in fund_days(world, "SOL") if d.day < DAY}
+    rng = random.Random(11)
+    seen = Counter[str]()
+    for _ in range(trial_count(2_000, 40)):
+        place = rng.randrange(len(body))
+        flipped = body[:place] + bytes([body[place] ^ (1 << rng.randrange(8))]) + body[place + 1 :]
+        try:
+            days = _table(flipped)
+        except (ValueError, WrongShape) as found:
+            seen[type(found).__name__] += 1
+            continue
+        rows = [{**r, "venue": "farside", "asset": "SOL", "payload_sha256": "0" * 64} for d in days for r in _rows(d)]
+        frame = (
+            pl.DataFrame(rows).with_row_index("row_count", offset=1).with_columns(pl.col("row_count").cast(pl.Int64))
+        )
+        good, refused = RAW_TABLES["etf_flows"].split(
+            frame.select(*RAW_TABLES["etf_flows"].columns, "row_count"), now=NOW
+        )
+        seen["refused rows" if refused.height else "harmless"] += 1
+        totals = dict(good.filter(pl.col("fund") == "TOTAL").select("flow_date_utc", "net_flow_usd").rows())
+        assert {day: usd for day, usd in totals.items() if day in truth and usd != truth[day]} == {}
+    assert {"WrongShape", "refused rows", "harmless"} <= set(seen), seen
 
 
 def test_a_hostile_page_is_text(sandbox: Sandbox) -> None:
