@@ -1,5 +1,5 @@
-{#- Slow series by their own observation days. Macro series are due on weekdays: a holiday is a venue_gap. Funds come and
-    go, so that one is due from its first to its last record where a total speaks for the other days. -#}
+{#- Slow series by their own observation days. Macro series are due on weekdays: a holiday is a venue_gap. Funds come
+    and go, so that one is due from its first to its last record where a total speaks for the other days. -#}
 with observations as (
     select
         'etf_flows' as dataset,
