@@ -38,7 +38,7 @@ def _imported(folder: Path, name: str, text: str) -> tuple[pl.DataFrame, ImportS
 
 def test_a_table_with_a_column_per_fund(tmp_path: Path) -> None:
     rows, summary = _imported(tmp_path, "BTC_etf_table.csv", WIDE)
-    assert set(rows["asset"]) == {"BTC"} and set(rows["venue"]) == {"own_file"}
+    assert set(rows["asset"]) == {"BTC"} and set(rows["venue"]) == {"user_file"}
     assert rows.sort("flow_date_utc", "fund").select("flow_date_utc", "fund", "net_flow_usd").rows() == [
         (date(2025, 1, 2), "FBTC", -5_000_000.0),
         (date(2025, 1, 2), "IBIT", 1_013_200_000.0),
