@@ -20,6 +20,7 @@ present as (
         'lending_liquidations': 'fct_lending_liquidations',
         'lending_reserves': 'fct_lending_reserves_daily',
         'lending_positions': 'fct_lending_positions_daily',
+        'stablecoin_supplies': 'fct_stablecoins_daily',
     }.items() %}
     select
         '{{ dataset }}' as dataset,

@@ -11,6 +11,8 @@
     'lending_liquidations': 'int_lending_liquidations_ranked',
     'lending_reserves': 'int_lending_reserves_ranked',
     'lending_positions': 'int_lending_positions_ranked',
+    'stablecoin_supplies': 'int_stablecoin_supplies_ranked',
+    'exchange_reserves': 'int_exchange_reserves_ranked',
 } %}
 with ranked as (
     {%- for dataset, model in datasets.items() %}

@@ -6,7 +6,7 @@ a client. Usable as a function without a socket, and over HTTP on loopback.
 References
 ----------
 Ethereum execution APIs, https://ethereum.github.io/execution-apis/: eth_chainId, eth_blockNumber, eth_getBlockByNumber,
-eth_getLogs, eth_getBlockReceipts, eth_getTransactionReceipt, eth_call; EIP-1474 for error codes.
+eth_getLogs, eth_getBlockReceipts, eth_getTransactionReceipt, eth_call, eth_getBalance; EIP-1474 for error codes.
 """
 
 from __future__ import annotations
@@ -17,12 +17,24 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.sandbox.evm_chain import Block, Chain, Log
 
 # Answers a call of a contract from the block's state, in hex; None where nothing is there to call.
 Call = Callable[[Any, str, str], str | None]
+
+
+class Ledger(Protocol):
+    """Who holds what besides the contracts' own state, at a block's clock (seconds since 1970)."""
+
+    def balance(self, account: str, at_s: int) -> int:
+        """Return what an account holds of the chain's own coin, in base units."""
+        ...
+
+    def call(self, to: str, data: str, at_s: int) -> str | None:
+        """Answer a token's getter in hex; None where no token is there."""
+        ...
 
 
 class NodeError(Exception):
@@ -79,6 +91,8 @@ class EvmNode:
         Blocks between the tip and the block of the tag ``finalized``.
     call : callable, optional
         Answers eth_call.
+    ledger : Ledger, optional
+        Answers eth_getBalance, and eth_call before `call` does.
     faults : NodeFaults, optional
     """
 
@@ -89,12 +103,13 @@ class EvmNode:
         chain_id: int = 1,
         finality_depth: int = 64,
         call: Call | None = None,
+        ledger: Ledger | None = None,
         faults: NodeFaults | None = None,
     ) -> None:
         self.chain, self.chain_id, self.finality_depth = chain, chain_id, finality_depth
         self.faults = faults or NodeFaults()
         self.requests: list[str] = []
-        self._call = call
+        self._call, self._ledger = call, ledger
         self._methods: Mapping[str, Callable[..., Any]] = {
             "eth_chainId": lambda: hex(self.chain_id),
             "eth_blockNumber": lambda: hex(self.height),
@@ -103,6 +118,7 @@ class EvmNode:
             "eth_getBlockReceipts": self._receipts,
             "eth_getTransactionReceipt": self._receipt,
             "eth_call": self._eth_call,
+            "eth_getBalance": self._balance,
         }
 
     @property
@@ -170,12 +186,15 @@ class EvmNode:
         return None
 
     def _eth_call(self, call: Mapping[str, str], tag: str = "latest", *_: Any) -> str:
-        height = self._height_of(tag)
-        block = self._known(height)
-        if block is None:
-            raise NodeError(-32000, "missing trie node" if height < self.faults.pruned_before else "header not found")
-        answer = None if self._call is None else self._call(block.state, call["to"].lower(), call["data"])
+        block, to, data = self._with_state(tag), call["to"].lower(), call["data"]
+        answer = None if self._ledger is None else self._ledger.call(to, data, block.timestamp_s)
+        if answer is None and self._call is not None:
+            answer = self._call(block.state, to, data)
         return "0x" if answer is None else answer
+
+    def _balance(self, account: str, tag: str = "latest") -> str:
+        block = self._with_state(tag)
+        return hex(0 if self._ledger is None else self._ledger.balance(account.lower(), block.timestamp_s))
 
     # -- what is known, and how it is written
 
@@ -187,6 +206,13 @@ class EvmNode:
         if tag == "earliest":
             return self.chain.first_height
         return int(tag, 16)
+
+    def _with_state(self, tag: str) -> Block:
+        height = self._height_of(tag)
+        block = self._known(height)
+        if block is None:
+            raise NodeError(-32000, "missing trie node" if height < self.faults.pruned_before else "header not found")
+        return block
 
     def _known(self, height: int) -> Block | None:
         if height > self.height or height < self.faults.pruned_before:

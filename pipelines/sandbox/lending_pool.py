@@ -30,8 +30,9 @@ CLOSE_HALF_BPS = 5_000
 SMALL_LEG = 2_000 * USD
 LEAST_LEFTOVER = 1_000 * USD
 
-PROVIDER = "0x" + "a0" * 20
-POOL = "0x" + "a1" * 20
+# Where the real market stands (aave-dao/aave-address-book, Ethereum), so that a client which knows it runs unchanged.
+PROVIDER = "0x2f39d218133afab8f2b819b1066c7e434ad94e9e"
+POOL = "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2"
 DATA_PROVIDER = "0x" + "a2" * 20
 ORACLE = "0x" + "a3" * 20
 

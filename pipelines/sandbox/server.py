@@ -36,10 +36,12 @@ from pipelines.sandbox.wire_bitget import BitgetWire
 from pipelines.sandbox.wire_bitmex import BitmexWire
 from pipelines.sandbox.wire_bybit import BybitWire
 from pipelines.sandbox.wire_coin_metrics import CoinMetricsWire
+from pipelines.sandbox.wire_defillama import DefiLlamaWire
 from pipelines.sandbox.wire_deribit import DeribitWire
 from pipelines.sandbox.wire_dydx import DydxWire
-from pipelines.sandbox.wire_fred import FredWire
+from pipelines.sandbox.wire_evm import EvmWire
 from pipelines.sandbox.wire_farside import FarsideWire
+from pipelines.sandbox.wire_fred import FredWire
 from pipelines.sandbox.wire_gate import GateWire
 from pipelines.sandbox.wire_htx import HtxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
@@ -209,6 +211,8 @@ def wires_of(world: World) -> list[Wire]:
         TreasuryWire(world),
         FarsideWire(world),
         CoinMetricsWire(world),
+        DefiLlamaWire(world),
+        EvmWire(world),
     ]
 
 

@@ -187,6 +187,36 @@ class ChainNode:
         asked = {"to": self.web3.to_checksum_address(to), "data": data}
         return bytes(self._ask(lambda: self.web3.eth.call(asked, height)))  # type: ignore[arg-type]  # a plain dict is a TxParams
 
+    def balance(self, account: str, height: int) -> int:
+        """Return what an account holds of the chain's own coin as of a block, in base units.
+
+        Raises
+        ------
+        SourceOutage
+            ``pruned`` where the provider no longer keeps that state.
+        """
+        return int(self._ask(lambda: self.web3.eth.get_balance(self.web3.to_checksum_address(account), height)))
+
+    def first_block(self, at_s: int, head: int) -> int:
+        """Return the height of the first block at or after a clock (seconds since 1970); `head` + 1 where there is none.
+
+        Parameters
+        ----------
+        at_s : int
+        head : int
+            The newest block that counts.
+        """
+        low, high = 0, head + 1
+        while low < high:
+            middle = (low + high) // 2
+            header = self.header(middle)
+            # Below what a pruned node keeps lies the past.
+            if header is None or header.at_s < at_s:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     def _ask(self, ask: Any) -> Any:
         try:
             return ask()

@@ -1,6 +1,8 @@
-"""Where a provider may be: the rules over RPC URLs, and a connection that keeps to them whatever names resolve to.
+"""Where a provider may be, and how it is asked: the rules over RPC URLs, a connection that keeps to them whatever names resolve
+to, and requests that go through the machine's gate.
 
-Belongs here: which URLs are refused, redirects, rebinding, one line without the key. Does not: what is asked there (``evm.py``).
+Belongs here: which URLs are refused, redirects, rebinding, one line without the key, budget and turn of a provider's host. Does
+not: what is asked there (``evm.py``), blocks and retries (``door.py``).
 
 A URL of a provider is somebody's secret (the key stands in its path) and somebody's input: https to a public host, unless a
 user opted in to their own node. A name that is public when checked may be private when connected to, so that the address of
@@ -12,6 +14,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,10 +25,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 from web3 import HTTPProvider
+from web3.types import RPCEndpoint, RPCResponse
 
+from assets.ports import Clock, SourceOutage
+from pipelines.clock import SystemClock
+from pipelines.sources.door import RATE_LIMIT_STATUS, Door, Retryable, RetryPolicy, host_of
 from pipelines.sources.evm import ChainNode
+from pipelines.sources.gate import Gate
 
 TIMEOUT_S = 30.0
+# Seconds of the host's time per request: free plans grant some 25 a second. A node of one's own is not paced.
+COST_S = 0.04
+FORBIDDEN_STATUS = 403
 _NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 # Names of nets that are not the public one.
 _PRIVATE_ENDINGS = (
@@ -100,16 +112,95 @@ def shown_host(url: str) -> str:
     return urlsplit(url).hostname or "?"
 
 
-def http_node(url: str, *, is_local_allowed: bool = False) -> ChainNode:
-    """Return a provider over HTTP; see `checked_rpc_url` for what is refused."""
+def http_node(
+    url: str,
+    *,
+    is_local_allowed: bool = False,
+    gate: Gate | None = None,
+    clock: Clock | None = None,
+    policy: RetryPolicy | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ChainNode:
+    """Return a provider over HTTP.
+
+    Parameters
+    ----------
+    url, is_local_allowed
+        Of `checked_rpc_url`, which says what is refused.
+    gate : Gate, optional
+        One with a folder shares the host's budget, turn and blocks between processes.
+    clock : Clock, optional
+        Blocks are measured with it.
+    policy, sleep
+        Of the door: how a request is tried again, and how time is spent until then.
+
+    Raises
+    ------
+    ValueError
+        Where the URL may not be used.
+    """
     checked = checked_rpc_url(url, is_local_allowed=is_local_allowed)
-    provider = HTTPProvider(
-        checked,
-        request_kwargs={"timeout": TIMEOUT_S, "allow_redirects": False},
-        session=guarded_session(is_local_allowed=is_local_allowed),
-        exception_retry_configuration=None,
-    )
-    return ChainNode(provider, shown_host(checked))
+    gate = gate or Gate()
+    door = Door(gate, clock or SystemClock(), venue=shown_host(checked), policy=policy, sleep=sleep)
+    session = guarded_session(is_local_allowed=is_local_allowed)
+    return ChainNode(GatedProvider(checked, door, gate, session), shown_host(checked))
+
+
+class GatedProvider(HTTPProvider):
+    """A provider that is asked within its host's budget, one request at a time, and never inside a block.
+
+    Parameters
+    ----------
+    url : str
+        A checked one.
+    door : Door
+    gate : Gate
+        The door's.
+    session : requests.Session
+    """
+
+    def __init__(self, url: str, door: Door, gate: Gate, session: requests.Session) -> None:
+        kwargs = {"timeout": TIMEOUT_S, "allow_redirects": False}
+        super().__init__(url, request_kwargs=kwargs, session=session, exception_retry_configuration=None)
+        self._door, self._gate = door, gate
+        # All that a message may hold: the path may be a key.
+        self._host, self._shown = host_of(url), f"https://{shown_host(url)}"
+        self._is_paced = is_public_address(shown_host(url)) or urlsplit(url).scheme == "https"
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """Ask until there is an answer, and log nothing: web3's own line holds the URL."""
+        request = self.encode_rpc_request(method, params)
+        return self._door.retry(lambda: self._once(request))
+
+    def _once(self, request: bytes) -> RPCResponse:
+        self._door.pass_by(self._host, self._shown)
+        if self._is_paced:
+            self._door.pay(self._host, COST_S)
+        with self._gate.turn(self._host):
+            self._door.refuse_inside_block(self._host, self._shown)
+            try:
+                answer = self._make_request(RPCEndpoint(""), request)
+            except requests.HTTPError as error:
+                raise self._judged(error) from None
+            except requests.Timeout:
+                outage = SourceOutage("unreachable", self._door.line("timed out", self._shown), "timeout")
+                raise Retryable(outage) from None
+        try:
+            return self.decode_rpc_response(answer)
+        except ValueError:
+            torn = self._door.line(f"answered with {len(answer)} bytes that are not JSON", self._shown)
+            raise Retryable(SourceOutage("venue_error", torn, "not_json")) from None
+
+    def _judged(self, error: requests.HTTPError) -> Exception:
+        """Return what a status becomes; of 403 and of a question that is refused the provider's own reader knows more."""
+        response = error.response
+        status, headers = response.status_code, {k.lower(): v for k, v in response.headers.items()}
+        line = self._door.line(f"answered HTTP {status}", self._shown)
+        if status == RATE_LIMIT_STATUS:
+            return self._door.asked_to_wait(headers, self._host, line)
+        # A wrong key is answered with 403: that is no ban.
+        refused = None if status == FORBIDDEN_STATUS else self._door.refused(status, headers, b"", self._host, line)
+        return refused or error
 
 
 def guarded_session(*, is_local_allowed: bool = False) -> requests.Session:

@@ -161,16 +161,7 @@ class LendingSource:
     def _first_block(self, day: date) -> int:
         """Return the height of the first block at or after the start of a UTC day; one above the head where there is none."""
         at_s = int(datetime.combine(day, time(), UTC).timestamp())
-        low, high = 0, self.calls.head() + 1
-        while low < high:
-            middle = (low + high) // 2
-            header = self.nodes[0].header(middle)
-            # Below what a pruned node keeps lies the past.
-            if header is None or header.at_s < at_s:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return self.nodes[0].first_block(at_s, self.calls.head())
 
 
 def touched_days(before: History, after: History) -> list[date]:

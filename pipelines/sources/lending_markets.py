@@ -9,7 +9,7 @@ Addresses: aave-dao/aave-address-book.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,21 @@ DEPLOYMENTS: dict[str, Deployment] = {
         ),
     )
 }  # fmt: skip
+
+# The sandbox's chain has a number of its own, so that a real home never takes it for the real one, nor a demo home the real one
+# for it; it has a block every ten minutes.
+SANDBOX_CHAIN_ID, SANDBOX_BLOCK_TIME_S, SANDBOX_FINALITY_DEPTH = 1_686_001, 600.0, 3
+
+
+def in_sandbox(deployment: Deployment) -> Deployment:
+    """Return a market as the sandbox's chain has it: where it is, by another chain's rules."""
+    return replace(
+        deployment,
+        chain_id=SANDBOX_CHAIN_ID,
+        block_time_s=SANDBOX_BLOCK_TIME_S,
+        finality_depth=SANDBOX_FINALITY_DEPTH,
+    )
+
 
 # Markets that runs read; v2 is read on request only: its history is an import (docs/importing.md).
 LENDING_VENUES = tuple(d.venue for d in DEPLOYMENTS.values() if d.protocol == "aave_v3")

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from quality.fields import accounts, cascade, common, coverage, flows, lending, liquidations, macro, margin, market
+from quality.fields import (
+    accounts,
+    cascade,
+    common,
+    coverage,
+    flows,
+    holdings,
+    lending,
+    liquidations,
+    macro,
+    margin,
+    market,
+)
 from quality.tables import Field
 
 DOMAINS: dict[str, dict[str, str]] = {
@@ -14,6 +26,7 @@ DOMAINS: dict[str, dict[str, str]] = {
     "flows": flows.WORDS,
     "lending": lending.WORDS,
     "macro": macro.WORDS,
+    "holdings": holdings.WORDS,
     "cascade": cascade.WORDS,
     "coverage": coverage.WORDS,
 }

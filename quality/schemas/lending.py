@@ -32,11 +32,13 @@ def _address(name: str) -> Rule:
     return Rule("bad_address", name, ~_c(name).str.contains(r"^0x[0-9a-f]{40}$"), f"{name}_is_an_address")
 
 
-def _hash(name: str) -> Rule:
+def hash_law(name: str) -> Rule:
+    """Return the law of a block's or transaction's hash."""
     return Rule("bad_hash", name, ~_c(name).str.contains(r"^0x[0-9a-f]{64}$"), f"{name}_is_a_hash")
 
 
-def _amount(name: str, decimals: str) -> tuple[Rule, ...]:
+def amount_laws(name: str, decimals: str) -> tuple[Rule, ...]:
+    """Return the laws of an exact amount in text, in the unit that `amounts_unit` of its row tells."""
     in_base_units = _c("amounts_unit") == "base_units"
     return (
         Rule("not_a_uint256", name, in_base_units & _not_uint256(name), f"{name}_is_a_uint256"),
@@ -114,15 +116,15 @@ LENDING_LIQUIDATIONS = Table(
         _VENUE_NAMES,
         *(_address(c) for c in ("market_address", "user_address", "liquidator_address")),
         *(_address(c) for c in ("collateral_address", "debt_address")),
-        *(_hash(c) for c in ("block_hash", "transaction_hash")),
+        *(hash_law(c) for c in ("block_hash", "transaction_hash")),
         Rule(
             "unknown_amounts_unit",
             "amounts_unit",
             ~_c("amounts_unit").is_in(["base_units", "tokens"]),
             "amounts_unit_is_known",
         ),
-        *_amount("collateral_seized_raw", "collateral_decimals_count"),
-        *_amount("debt_repaid_raw", "debt_decimals_count"),
+        *amount_laws("collateral_seized_raw", "collateral_decimals_count"),
+        *amount_laws("debt_repaid_raw", "debt_decimals_count"),
         *(
             _not_negative(c)
             for c in (
@@ -190,7 +192,7 @@ LENDING_RESERVES = Table(
         _VENUE_NAMES,
         _address("market_address"),
         _address("token_address"),
-        _hash("block_hash"),
+        hash_law("block_hash"),
         *(_share_of(c) for c in ("ltv_frac", "liquidation_threshold_frac", "protocol_fee_frac", "reserve_factor_frac")),
         Rule(
             "ltv_above_threshold",
@@ -234,7 +236,7 @@ LENDING_POSITIONS = Table(
     rules=(
         _VENUE_NAMES,
         *(_address(c) for c in ("market_address", "user_address", "token_address")),
-        _hash("block_hash"),
+        hash_law("block_hash"),
         *(
             Rule("not_a_uint256", c, _not_uint256(c), f"{c}_is_a_uint256")
             for c in ("supplied_raw", "borrowed_raw", "health_factor_raw")

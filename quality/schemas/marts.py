@@ -267,6 +267,26 @@ _MARTS = (
         "supplied_base supplied_usd borrowed_base borrowed_usd est_liquidation_price_quote health_factor_x",
     ),
     _mart(
+        "fct_stablecoins_daily",
+        "Stablecoins in circulation by chain, their change, and how far the price is from the peg. One row per stablecoin, chain "
+        "and UTC day.",
+        "stablecoin_id supply_chain supply_date_utc",
+        "stablecoin_id stablecoin_symbol supply_chain supply_date_utc observed_at_utc peg_type peg_mechanism "
+        "stablecoin_price_quote peg_deviation_bps circulating_base est_circulating_usd est_usd_origin "
+        "circulating_change_1d_base circulating_change_7d_base circulating_change_30d_base venue source is_synthetic",
+        "peg_mechanism stablecoin_price_quote peg_deviation_bps est_circulating_usd circulating_change_1d_base "
+        "circulating_change_7d_base circulating_change_30d_base",
+    ),
+    _mart(
+        "fct_exchange_reserves_daily",
+        "What exchanges hold and what flowed in or out since the day before, as chains show it and as publishers tell it. One row "
+        "per exchange, asset, UTC day and origin.",
+        "exchange reserve_asset reserve_date_utc reserve_origin",
+        "exchange reserve_asset reserve_date_utc reserve_origin observed_at_utc is_stablecoin balance_base reported_balance_usd "
+        "est_balance_usd est_usd_origin balance_change_base est_net_flow_usd holders_count is_synthetic",
+        "balance_base reported_balance_usd est_balance_usd balance_change_base est_net_flow_usd",
+    ),
+    _mart(
         "fct_data_coverage_daily",
         "What is there and what is missing, with the reason. One row per dataset, venue and UTC day.",
         "dataset venue coverage_date_utc",
@@ -353,6 +373,8 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_lending_liquidations": "occurred_at_utc",
     "fct_lending_reserves_daily": "reserve_date_utc",
     "fct_lending_positions_daily": "position_date_utc",
+    "fct_stablecoins_daily": "supply_date_utc",
+    "fct_exchange_reserves_daily": "reserve_date_utc",
     "fct_data_coverage_daily": "coverage_date_utc",
     "fct_quarantined_rows_daily": "capture_date_utc",
     "fct_source_disagreements_daily": "coverage_date_utc",

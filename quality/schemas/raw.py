@@ -11,6 +11,7 @@ import polars as pl
 
 from quality.fields.dictionary import fields
 from quality.schemas.flows import FLOW_DAY_CLOCK, FLOW_TABLES
+from quality.schemas.holdings import HOLDINGS_DAY_CLOCK, HOLDINGS_TABLES
 from quality.schemas.lending import LENDING_DAY_CLOCK, LENDING_TABLES
 from quality.schemas.macro import MACRO_DAY_CLOCK, MACRO_TABLES
 from quality.tables import Rule, Table
@@ -685,6 +686,7 @@ RAW_TABLES: dict[str, Table] = {
         SENTIMENT,
         *LENDING_TABLES,
         *MACRO_TABLES,
+        *HOLDINGS_TABLES,
     )
 }
 
@@ -708,4 +710,5 @@ DAY_CLOCK: dict[str, str | None] = {
     "sentiment": None,
     **LENDING_DAY_CLOCK,
     **MACRO_DAY_CLOCK,
+    **HOLDINGS_DAY_CLOCK,
 }

@@ -22,6 +22,7 @@ import duckdb
 import numpy as np
 import polars as pl
 from flow_rows import fund_flows, holder_metrics
+from holdings_rows import exchange_reserves, stablecoin_supplies
 from lending_rows import lending_calls, lending_positions, lending_reserves
 
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
@@ -144,6 +145,8 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "lending_liquidations": _frame("lending_liquidations", lending_calls(first_day, captured)),
         "lending_reserves": _frame("lending_reserves", lending_reserves(first_day, captured)),
         "lending_positions": _frame("lending_positions", lending_positions(first_day, captured)),
+        "stablecoin_supplies": _frame("stablecoin_supplies", stablecoin_supplies(first_day, captured)),
+        "exchange_reserves": _frame("exchange_reserves", exchange_reserves(first_day, captured)),
         **_slow(rng, first_day, days_count),
     }
     world = RawWorld(frames)

@@ -1,5 +1,7 @@
-{#- Nobody knows how many calls or positions were due. On a day that a source was read its own rows are, refused ones
-    included; a day between the first and the last one read on which none was read is missing and not calm. -#}
+{#- Nobody knows how many calls, positions or holdings were due. On a day that a source was read its own rows are, refused
+    ones included; a day between the first and the last one read on which none was read is missing and not calm. A day may
+    have no liquidation, but never no coin: a source that was read and told no holding has a gap. -#}
+{%- set holdings = "('stablecoin_supplies', 'exchange_reserves')" %}
 with answered as (
     select
         dataset,
@@ -8,7 +10,7 @@ with answered as (
         sum(quarantined_rows_count) as refused_rows_count, -- exact: whole numbers
         bool_or(is_synthetic) as is_synthetic
     from {{ ref('stg_lake__manifest') }}
-    where starts_with(dataset, 'lending_')
+    where starts_with(dataset, 'lending_') or dataset in {{ holdings }}
     group by dataset, venue, capture_date_utc
 ),
 
@@ -19,7 +21,7 @@ failed as (
         capture_date_utc as coverage_date_utc,
         bool_or(is_synthetic) as is_synthetic
     from {{ ref('stg_lake__outages') }}
-    where starts_with(dataset, 'lending_')
+    where starts_with(dataset, 'lending_') or dataset in {{ holdings }}
     group by dataset, venue, capture_date_utc
 ),
 
@@ -58,6 +60,7 @@ select
     case
         when answered.venue is null then 'not_collected'
         when answered.refused_rows_count > 0 then 'venue_gap'
+        when observed.venue is null and days.dataset in {{ holdings }} then 'venue_gap'
         else ''
     end as default_reason,
     days.is_synthetic

@@ -14,6 +14,8 @@
     'lending_liquidations': ('int_lending_liquidations_ranked', 'occurred_at_utc', 'count(*)'),
     'lending_reserves': ('int_lending_reserves_ranked', 'observed_at_utc', 'count(*)'),
     'lending_positions': ('int_lending_positions_ranked', 'observed_at_utc', 'count(*)'),
+    'stablecoin_supplies': ('int_stablecoin_supplies_ranked', 'supply_date_utc', 'count(*)'),
+    'exchange_reserves': ('int_exchange_reserves_ranked', 'reserve_date_utc', 'count(*)'),
     'etf_flows': ('int_etf_flows_ranked', 'flow_date_utc', 'count(*)'),
     'holder_metrics': ('int_holder_metrics_ranked', 'holder_date_utc', 'count(*)'),
     'macro_observations': ('int_macro_observations_ranked', 'observation_date_utc', 'count(distinct series_id)'),

@@ -1,0 +1,234 @@
+"""DefiLlama's open API: stablecoins in circulation by chain, and what exchanges hold.
+
+Belongs here: the publisher's addresses and shapes. Does not: asking (``published.py``), laws over the figures (``quality``),
+balances read from a chain (``exchange_accounts.py``).
+
+A day's figure is the publisher's first look of the day, stamped with its start; the newest point is its latest look. Histories
+of single stablecoins begin on 2022-05-11. Their terms: free use of the open API, the source named beside the figure.
+
+References
+----------
+https://api-docs.defillama.com (stablecoins: /stablecoins, /stablecoin/{id}, /stablecoinprices; TVL: /protocol/{protocol})
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from assets.ports import Capture
+from pipelines.sources.published import Publisher
+from pipelines.sources.records import WrongShape
+from pipelines.sources.transport import Answer
+from pipelines.sources.wire_values import figure, instant, ms_of_seconds, of, text
+
+STABLECOINS_URL = "https://stablecoins.llama.fi/stablecoins"
+STABLECOIN_URL = "https://stablecoins.llama.fi/stablecoin/{key}"
+PRICES_URL = "https://stablecoins.llama.fi/stablecoinprices"
+EXCHANGE_URL = "https://api.llama.fi/protocol/{slug}"
+
+# One history is some megabytes and one request: the largest coins, which are 98 % of all, are asked for.
+STABLECOINS_COUNT = 20
+# Exchange -> the publisher's name of it.
+EXCHANGE_SLUGS = {
+    "binance": "binance-cex",
+    "okx": "okx",
+    "bybit": "bybit",
+    "bitfinex": "bitfinex",
+    "deribit": "deribit",
+}
+# Parts of a protocol that stand among its chains and would count twice: "Ethereum-staking" beside "Ethereum".
+_PARTS = ("borrowed", "staking", "pool2", "vesting", "treasury", "doublecounted", "liquidstaking", "dcAndLsOverlap")
+
+
+class DefiLlama(Publisher):
+    """Client of DefiLlama."""
+
+    venue = "defillama"
+
+    def fetch(self, dataset: str, first: date, last: date) -> Capture:
+        """Return the figures of some days: of the largest stablecoins, or of the exchanges of `EXCHANGE_SLUGS`."""
+        rows, answers = self._supplies() if dataset == "stablecoin_supplies" else self._reserves()
+        # What has no readable time stays, and is refused with a reason later.
+        asked = [r for r in rows if r["observed_at_utc"] is None or first <= r["observed_at_utc"].date() <= last]
+        return self._capture(dataset, asked, answers)
+
+    # -- stablecoins --------------------------------------------------------------------------------------------------
+
+    def _supplies(self) -> tuple[list[dict[str, Any]], list[Answer]]:
+        listed = self._ask(STABLECOINS_URL, {"includePrices": "true"}, _coins)
+        priced = self._ask(PRICES_URL, {}, _prices)
+        answers, rows = [listed, priced], []
+        for coin in largest(listed.value)[:STABLECOINS_COUNT]:
+            told = self._ask(STABLECOIN_URL.format(key=coin["id"]), {}, lambda body, coin=coin: _history(body, coin))
+            answers.append(told)
+            rows += [
+                {"venue": self.venue, **row, "payload_sha256": told.payload_sha256}
+                for row in supply_rows(coin, told.value, priced.value)
+            ]
+        return rows, answers
+
+    # -- exchanges ----------------------------------------------------------------------------------------------------
+
+    def _reserves(self) -> tuple[list[dict[str, Any]], list[Answer]]:
+        answers, rows = [], []
+        for exchange, slug in EXCHANGE_SLUGS.items():
+            told = self._ask(EXCHANGE_URL.format(slug=slug), {}, _chains)
+            answers.append(told)
+            rows += [
+                {"venue": self.venue, "exchange": exchange, **row, "payload_sha256": told.payload_sha256}
+                for row in reserve_rows(told.value)
+            ]
+        return rows, answers
+
+
+def largest(coins: list[Any]) -> list[dict[str, Any]]:
+    """Return the coins that tell how many circulate, those of the highest value first."""
+    valued = []
+    for coin in coins:
+        circulating = figure(of(of(coin, "circulating"), str(of(coin, "pegType"))))
+        price = figure(of(coin, "price")) or (1.0 if of(coin, "pegType") == "peggedUSD" else 0.0)
+        if circulating is not None and text(of(coin, "id")) is not None:
+            valued.append((-circulating * price, str(coin["id"]), coin))
+    return [coin for _, _, coin in sorted(valued, key=lambda one: one[:2])]
+
+
+def supply_rows(
+    coin: Mapping[str, Any], history: Mapping[str, Any], prices: Mapping[Any, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Yield rows of ``stablecoin_supplies``: every point of every chain of a coin.
+
+    Parameters
+    ----------
+    coin : mapping
+        The coin as the list shows it.
+    history : mapping
+        Chain -> its points.
+    prices : mapping
+        Day -> publisher's name of a coin -> price in dollars, at the first look of the day.
+    """
+    peg = str(coin["pegType"])
+    for chain, points in history.items():
+        for point in points:
+            circulating = of(point, "circulating")
+            # How the publisher writes that it has no figure; a coin of which none circulates is {"peggedUSD": 0}.
+            if circulating == 0:
+                continue
+            at = instant(ms_of_seconds(of(point, "date")))
+            is_first_look = at is not None and at.time() == time()
+            price = (
+                of(prices.get(at.date(), {}), str(of(coin, "gecko_id"))) if at and is_first_look else coin.get("price")
+            )
+            yield {
+                "stablecoin_id": str(coin["id"]),
+                "stablecoin_symbol": text(of(coin, "symbol")),
+                "supply_chain": chain.lower(),
+                "observed_at_utc": at,
+                "peg_type": peg.removeprefix("pegged"),
+                "peg_mechanism": text(of(coin, "pegMechanism")),
+                "circulating_base": figure(of(circulating, peg)),
+                "stablecoin_price_quote": figure(price),
+            }
+
+
+def reserve_rows(chains: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield rows of ``exchange_reserves``: every token of every point of every chain; amounts keep every digit."""
+    for chain, told in chains.items():
+        valued = {of(point, "date"): of(point, "tokens") for point in told.get("tokensInUsd") or ()}
+        for point in told["tokens"]:
+            stamp = of(point, "date")
+            at = instant(ms_of_seconds(stamp))
+            for symbol, amount in (of(point, "tokens") or {}).items():
+                yield {
+                    "holder_chain": chain.lower(),
+                    "holder_address": "all",
+                    "held_symbol": symbol,
+                    "held_token": symbol,
+                    "observed_at_utc": at,
+                    "balance_raw": _digits(amount),
+                    "amounts_unit": "tokens",
+                    "reported_balance_usd": figure(of(valued.get(stamp), symbol)),
+                }
+
+
+# -- shapes of the answers
+
+
+def _coins(body: bytes) -> list[Any]:
+    coins = of(_exact(body), "peggedAssets")
+    if not isinstance(coins, list) or not largest(coins):
+        raise WrongShape("holds no list `peggedAssets` of coins with `id`, `pegType` and `circulating`")
+    return coins
+
+
+def _prices(body: bytes) -> dict[date, Mapping[str, Any]]:
+    """Return prices by day; points without a readable time are of no day."""
+    points = _exact(body)
+    if not isinstance(points, list) or not points or not isinstance(of(points[-1], "prices"), dict):
+        raise WrongShape("is no list of points with `date` and `prices`")
+    dated = [(instant(ms_of_seconds(of(p, "date"))), of(p, "prices")) for p in points]
+    return {at.date(): prices for at, prices in dated if at is not None and isinstance(prices, dict)}
+
+
+def _history(body: bytes, coin: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return a coin's points by chain; an answer that lacks a chain of the list is short, and not a chain without coins."""
+    answer = _exact(body)
+    balances, key, peg = of(answer, "chainBalances"), coin["id"], str(coin["pegType"])
+    if not isinstance(balances, dict) or str(of(answer, "id")) != str(key):
+        raise WrongShape(f"holds no object `chainBalances` of the coin {key}")
+    history = {chain: points for chain, told in balances.items() if isinstance(points := of(told, "tokens"), list)}
+    listed = of(coin, "chainCirculating") or {}
+    due = {c for c, told in listed.items() if (figure(of(of(told, "current"), peg)) or 0.0) > 0}
+    missing = sorted(due - {chain for chain, points in history.items() if points})
+    if missing:
+        raise WrongShape(
+            f"is short: it lacks {len(missing)} of {len(due)} chains of the coin {key} ({', '.join(missing)[:80]})"
+        )
+    return history
+
+
+def _chains(body: bytes) -> dict[str, Any]:
+    """Return what an exchange holds by chain; a chain without tokens is a short answer, and not one that was emptied."""
+    answer = _exact(body)
+    told, current = of(answer, "chainTvls"), of(answer, "currentChainTvls")
+    if not isinstance(told, dict) or not isinstance(current, dict) or not current:
+        raise WrongShape("holds no objects `chainTvls` and `currentChainTvls`")
+    due = [chain for chain, worth in current.items() if not _is_part(chain) and (figure(worth) or 0.0) > 0]
+    missing = [
+        chain for chain in due if not isinstance(of(told.get(chain), "tokens"), list) or not told[chain]["tokens"]
+    ]
+    if missing:
+        raise WrongShape(
+            f"is short: it lacks the tokens of {len(missing)} of {len(due)} chains ({', '.join(missing)[:80]})"
+        )
+    return {chain: one for chain, one in told.items() if not _is_part(chain) and isinstance(of(one, "tokens"), list)}
+
+
+def _is_part(chain: str) -> bool:
+    return chain in _PARTS or chain.endswith(tuple(f"-{part}" for part in _PARTS))
+
+
+def _exact(body: bytes) -> Any:
+    """Return a body's JSON value with numbers as they are written.
+
+    Raises
+    ------
+    ValueError
+        Where it is none, or holds what JSON has not (NaN).
+    """
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
+
+
+def _digits(amount: Any) -> str | None:
+    """Return an amount in plain digits, None where it is no number."""
+    if isinstance(amount, bool) or not isinstance(amount, int | Decimal):
+        return None
+    # 1e400 is JSON too, and would be 400 digits.
+    return format(amount, "f") if abs(Decimal(amount).adjusted()) < 60 else str(amount)
