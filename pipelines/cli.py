@@ -397,6 +397,7 @@ def sandbox_serve(
         OUT.print(f"world      seed {seed}, {world.first_day} to {world.last_day}, crash on {crash_day}, synthetic")
         at_base = f"LOWTIDE_EXCHANGE_BASE_URL={running.base_url} LOWTIDE_PUBLISHED_BASE_URL={running.base_url}"
         OUT.print(plain(f"use it     {at_base} LOWTIDE_CLOCK={present.isoformat()}"))
+        OUT.print(plain(f'its chain  LOWTIDE_RPC_URLS=\'{{"ethereum": ["{running.base_url}/rpc/ethereum"]}}\''))
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

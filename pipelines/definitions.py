@@ -27,7 +27,7 @@ from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
 from pipelines.sources.exchanges import EXCHANGES
 from pipelines.sources.files import shipped_mappings
-from pipelines.sources.lending_markets import LENDING_VENUES
+from pipelines.sources.lending_markets import ACCOUNT_CHAINS, LENDING_VENUES
 from pipelines.sources.publishers import PUBLISHERS
 
 
@@ -46,6 +46,7 @@ def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:
     landed = [a for venue, datasets in EXCHANGES.items() for a in build_exchange_assets(venue, datasets)]
     landed += [a for venue in LENDING_VENUES for a in build_lending_assets(venue)]
     landed += [a for venue, datasets in PUBLISHERS.items() for a in build_published_assets(venue, datasets)]
+    landed += [a for chain in ACCOUNT_CHAINS for a in build_published_assets(chain, ("exchange_reserves",))]
     collected = [build_collected_assets(venue, lists_instruments=venue in EXCHANGES) for venue in COLLECTED_VENUES]
     imported = build_import_specs({m.name: m.datasets for m in shipped_mappings()})
     lake_keys: list[AssetKey] = [a.key for a in landed] + [s.key for s in imported]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import duckdb
@@ -25,8 +25,11 @@ from pipelines.lake.publish import publish
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.settings import DBT_FOLDER, Settings
-from pipelines.sources.lending_markets import DEPLOYMENTS, LENDING_VENUES
+from pipelines.sources.lending_markets import ACCOUNT_CHAINS, DEPLOYMENTS, LENDING_VENUES, in_sandbox
 from pipelines.universe import followed, load_universe
+
+if TYPE_CHECKING:
+    from pipelines.sources.evm import ChainNode
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -187,30 +190,75 @@ def recordings_of(home: Home, lake: Lake) -> StreamRecordings:
     return Recordings(folder_of(home.root), lake, is_synthetic=home.kind == "demo")
 
 
-def lending_of(home: Home, settings: Settings) -> dict[str, LendingMarket]:
-    """Return the lending markets whose chain has a provider in the settings; none in a demo home.
+def chain_nodes_of(home: Home, settings: Settings, clock: Clock) -> dict[str, list[ChainNode]]:
+    """Return the providers of each chain; in a demo home those on loopback, where the sandbox is, and no others.
 
     Raises
     ------
     HomeError
         Where a provider's URL may not be used; the message holds no more of it than its host.
     """
-    if not settings.rpc_urls or home.kind == "demo":
+    is_demo = home.kind == "demo"
+    told = {
+        chain: [
+            url for url in (u.get_secret_value() for u in urls) if not is_demo or urlsplit(url).hostname in LOOPBACK
+        ]
+        for chain, urls in settings.rpc_urls.items()
+    }
+    if not any(told.values()):
         return {}
     from pipelines.sources.evm_provider import http_node  # noqa: PLC0415 - web3 takes seconds to import
-    from pipelines.sources.lending import LendingSource  # noqa: PLC0415
+    from pipelines.sources.gate import Gate  # noqa: PLC0415
 
+    gate = Gate(home.root / "gate")
+    nodes = {}
+    for chain, urls in told.items():
+        try:
+            nodes[chain] = [
+                http_node(url, is_local_allowed=is_demo or settings.rpc_local_allowed, gate=gate, clock=clock)
+                for url in urls
+            ]
+        except ValueError as error:
+            raise HomeError(f"LOWTIDE_RPC_URLS, {chain}: {error}") from None
+    return {chain: some for chain, some in nodes.items() if some}
+
+
+def lending_of(home: Home, settings: Settings, clock: Clock | None = None) -> dict[str, LendingMarket]:
+    """Return the lending markets whose chain has a provider; see `chain_nodes_of`."""
+    nodes = chain_nodes_of(home, settings, clock or clock_of(settings))
+    if not nodes:
+        return {}
+    from pipelines.sources.lending import LendingSource  # noqa: PLC0415 - web3 takes seconds to import
+
+    is_demo = home.kind == "demo"
     markets: dict[str, LendingMarket] = {}
     for venue in LENDING_VENUES:
-        deployment = DEPLOYMENTS[venue]
-        urls = [url.get_secret_value() for url in settings.rpc_urls.get(deployment.chain, ())]
-        try:
-            nodes = [http_node(url, is_local_allowed=settings.rpc_local_allowed) for url in urls]
-        except ValueError as error:
-            raise HomeError(f"LOWTIDE_RPC_URLS, {deployment.chain}: {error}") from None
-        if nodes:
-            markets[venue] = LendingSource(deployment, nodes)
+        deployment = in_sandbox(DEPLOYMENTS[venue]) if is_demo else DEPLOYMENTS[venue]
+        if deployment.chain in nodes:
+            markets[venue] = LendingSource(deployment, nodes[deployment.chain], is_synthetic=is_demo)
     return markets
+
+
+def accounts_of(home: Home, settings: Settings, clock: Clock) -> dict[str, PublishedSource]:
+    """Return the readers of exchanges' accounts by chain, of chains that have a provider; see `chain_nodes_of`."""
+    nodes = chain_nodes_of(home, settings, clock)
+    if not nodes:
+        return {}
+    from pipelines.sources.exchange_accounts import ExchangeAccounts, labelled_accounts  # noqa: PLC0415
+
+    is_demo = home.kind == "demo"
+    markets = {DEPLOYMENTS[venue].chain: DEPLOYMENTS[venue] for venue in LENDING_VENUES}
+    return {
+        chain: ExchangeAccounts(
+            in_sandbox(markets[chain]) if is_demo else markets[chain],
+            nodes[chain],
+            labelled_accounts(DBT_FOLDER / "seeds" / "exchange_addresses.csv", chain),
+            clock=clock,
+            is_synthetic=is_demo,
+        )
+        for chain in ACCOUNT_CHAINS
+        if chain in nodes
+    }
 
 
 def publishers_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> dict[str, PublishedSource]:
@@ -280,7 +328,7 @@ def build_resources(
         if publishers is not None
         else {}
         if as_of
-        else publishers_of(home, settings, lake, clock),
-        "lending": lending if lending is not None else {} if as_of else lending_of(home, settings),
+        else {**publishers_of(home, settings, lake, clock), **accounts_of(home, settings, clock)},
+        "lending": lending if lending is not None else {} if as_of else lending_of(home, settings, clock),
         "dbt": dbt_of(warehouse),
     }

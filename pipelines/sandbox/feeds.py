@@ -47,7 +47,6 @@ def write_feeds(world: World, folder: Path) -> None:
     folder : pathlib.Path
         Made where absent; files of the same name are replaced.
     """
-    days, moves = feed_days(world)
     texts = {
         **_macro(world),
         "flows/btc_spot_etf_net_flow.csv": _etf_flows(world),

@@ -23,6 +23,7 @@ SHOWN_QUERY_KEYS = frozenset(
     | {"include_release_dates_with_no_data"}  # FRED
     | {"field_tdr_date_value", "_format", "page"}  # US Treasury
     | {"assets", "metrics", "frequency", "page_size"}  # Coin Metrics
+    | {"includePrices"}  # DefiLlama
 )
 
 

@@ -71,7 +71,6 @@ TOKENS: dict[str, tuple[Token, ...]] = {
         Token("USDC", "0xaf88d065e77c8cc2239327c5edb3a432268e5831", 6),
     ),
 }
-ACCOUNT_CHAINS = tuple(TOKENS)
 
 
 def labelled_accounts(seed: Path, chain: str) -> tuple[Account, ...]:

@@ -72,4 +72,6 @@ def in_sandbox(deployment: Deployment) -> Deployment:
 
 # Markets that runs read; v2 is read on request only: its history is an import (docs/importing.md).
 LENDING_VENUES = tuple(d.venue for d in DEPLOYMENTS.values() if d.protocol == "aave_v3")
+# Chains on which accounts of exchanges are known (dbt/seeds/exchange_addresses.csv).
+ACCOUNT_CHAINS = ("ethereum", "arbitrum")
 LENDING_CHAINS = tuple(dict.fromkeys(d.chain for d in DEPLOYMENTS.values()))

@@ -18,6 +18,7 @@ _CLIENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "us_treasury": ("treasury", "Treasury", ("macro_observations",)),
     "coin_metrics": ("coin_metrics", "CoinMetrics", ("holder_metrics",)),
     "farside": ("farside", "Farside", ("etf_flows",)),
+    "defillama": ("defillama", "DefiLlama", ("stablecoin_supplies", "exchange_reserves")),
 }
 
 PUBLISHERS: dict[str, tuple[str, ...]] = {venue: datasets for venue, (_, _, datasets) in _CLIENTS.items()}

@@ -6,16 +6,26 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from evm_doubles import calls_chain
+from source_doubles import HandClock
 
 from assets.ports import SourceOutage
 from pipelines.sandbox.evm_node import EvmNode, serve_node
+from pipelines.sandbox.faults import Fault, Faults
+from pipelines.sandbox.server import Sandbox, serve
+from pipelines.sandbox.world import World
+from pipelines.sources.evm import ChainNode
 from pipelines.sources.evm_provider import checked_rpc_url, guarded_session, http_node, is_public_address
+from pipelines.sources.gate import Gate
+from pipelines.sources.lending_markets import SANDBOX_CHAIN_ID
 
+NOW = datetime(2026, 3, 10, 12, 30)
 CANARY = "canary0123456789abcdefKEY"
 REFUSED = [
     "http://rpc.provider.com/v3/x",
@@ -197,7 +207,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 def test_every_refusal_is_an_outage_without_the_key(status: int, body: bytes, code: str) -> None:
     with _server(status, {}, body) as (url, _):
         with pytest.raises(SourceOutage) as caught:
-            http_node(f"{url}/v3/{CANARY}", is_local_allowed=True).head()
+            http_node(f"{url}/v3/{CANARY}", is_local_allowed=True, sleep=lambda _: None).head()
         assert caught.value.code == code
         assert CANARY not in str(caught.value)
         assert caught.value.__suppress_context__
@@ -209,3 +219,66 @@ def test_public_addresses_are_told() -> None:
     assert is_public_address("2606:4700:4700::1111")
     assert not is_public_address("::ffff:10.0.0.1")
     assert not is_public_address("not an address")
+
+
+# -- the gate
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with serve(World(7, date(2026, 3, 9), 2, ("BTC", "ETH")), now=NOW) as running:
+        yield running
+
+
+def _node(sandbox: Sandbox, *rules: Fault, gate: Gate | None = None) -> tuple[ChainNode, HandClock]:
+    sandbox.restart(now=NOW, faults=Faults(rules))
+    clock = HandClock(NOW)
+    url = f"{sandbox.base_url}/rpc/ethereum"
+    return http_node(url, is_local_allowed=True, gate=gate, clock=clock, sleep=clock.sleep), clock
+
+
+@pytest.mark.parametrize("kind", ["error", "torn", "page_not_json"])
+def test_a_failure_that_may_pass_is_asked_again(sandbox: Sandbox, kind: Any) -> None:
+    node, clock = _node(sandbox, Fault(kind, times=2))
+    assert node.chain_id() == SANDBOX_CHAIN_ID
+    assert clock.slept == [0.5, 1.0]
+
+
+def test_retry_after_is_waited_out_and_a_longer_one_is_an_outage(sandbox: Sandbox) -> None:
+    node, clock = _node(sandbox, Fault("rate_limited", retry_after_s=7))
+    assert node.chain_id() == SANDBOX_CHAIN_ID
+    assert sum(clock.slept) == 7.0
+    node, clock = _node(sandbox, Fault("rate_limited", retry_after_s=600))
+    with pytest.raises(SourceOutage, match="asks to wait 600 s") as caught:
+        node.chain_id()
+    assert (caught.value.code, clock.slept) == ("rate_limited", [])
+
+
+def test_a_block_holds_for_every_client_of_the_host(sandbox: Sandbox, tmp_path: Path) -> None:
+    node, _ = _node(sandbox, Fault("rate_limited", retry_after_s=600), gate=Gate(tmp_path))
+    with pytest.raises(SourceOutage):
+        node.head()
+    seen = len(sandbox.requests)
+    other = http_node(
+        f"{sandbox.base_url}/rpc/ethereum", is_local_allowed=True, gate=Gate(tmp_path), clock=HandClock(NOW)
+    )
+    with pytest.raises(SourceOutage, match="is not asked before") as caught:
+        other.head()
+    assert caught.value.code == "rate_limited"
+    assert len(sandbox.requests) == seen
+    assert "/rpc" not in str(caught.value)
+
+
+def test_a_public_host_is_paced_and_a_node_of_ones_own_is_not(sandbox: Sandbox) -> None:
+    assert http_node("https://rpc.provider.com/v3/x").web3.provider._is_paced  # type: ignore[union-attr]  # the provider is ours
+    node, clock = _node(sandbox)
+    for _ in range(20):
+        node.head()
+    assert clock.slept == []
+
+
+def test_nothing_that_web3_logs_holds_the_path(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        node, _ = _node(sandbox)
+        node.head()
+    assert "/rpc/ethereum" not in " ".join(r.getMessage() for r in caplog.records if r.name.startswith("web3"))

@@ -1,0 +1,96 @@
+"""The sandbox's chain through the settings: a demo home reads it, a real home refuses it, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from dagster import DagsterInstance, materialize
+from pydantic import SecretStr
+
+from assets.lake.lending import build_lending_assets
+from assets.lake.published import build_published_assets
+from assets.ports import SourceOutage
+from pipelines.clock import FixedClock
+from pipelines.home import Home, open_home
+from pipelines.resources import accounts_of, build_resources, lending_of
+from pipelines.sandbox.server import Sandbox, serve
+from pipelines.sandbox.wire_evm import CHAIN_ID, EvmWire
+from pipelines.sandbox.world import World
+from pipelines.settings import Settings
+from pipelines.sources.lending_markets import SANDBOX_CHAIN_ID
+
+DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 0, 30)
+CLOCK = FixedClock(NOW)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(7, date(2026, 3, 9), 3, ("BTC", "ETH"), DAY)
+
+
+@pytest.fixture(scope="module")
+def sandbox(world: World) -> Iterator[Sandbox]:
+    with serve(world, now=NOW) as running:
+        yield running
+
+
+def _settings(home: Home, base_url: str, *, is_local_allowed: bool = False) -> Settings:
+    return Settings(
+        home=home.root,
+        demo_home=home.root,
+        venues=(),
+        published_base_url=base_url,
+        rpc_urls={"ethereum": (SecretStr(f"{base_url}/rpc/ethereum"), SecretStr("https://rpc.example.com/v3/KEY"))},
+        rpc_local_allowed=is_local_allowed,
+    )
+
+
+def test_a_demo_home_fills_from_the_sandbox(sandbox: Sandbox, world: World, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "demo", "demo", create=True)
+    resources = build_resources(home, _settings(home, sandbox.base_url), clock=CLOCK)
+    assert set(resources["publishers"]) >= {"defillama", "ethereum"}
+    assets = [
+        *build_lending_assets("aave_v3_ethereum"),
+        *build_published_assets("defillama", ("stablecoin_supplies", "exchange_reserves")),
+        *build_published_assets("ethereum", ("exchange_reserves",)),
+    ]
+    needed = {k: resources[k] for k in ("lake", "clock", "lending", "publishers")}
+    with DagsterInstance.ephemeral() as instance:
+        assert materialize(assets, partition_key=DAY.isoformat(), instance=instance, resources=needed).success
+    landed = {(g.key.dataset, g.key.venue): g for g in resources["lake"].current()}
+    assert resources["lake"].outages() == []
+    assert set(landed) == {
+        ("lending_liquidations", "aave_v3_ethereum"),
+        ("lending_reserves", "aave_v3_ethereum"),
+        ("lending_positions", "aave_v3_ethereum"),
+        ("stablecoin_supplies", "defillama"),
+        ("exchange_reserves", "defillama"),
+        ("exchange_reserves", "ethereum"),
+    }
+    assert all(g.rows_count and g.is_synthetic and not g.quarantined_rows_count for g in landed.values())
+    # Every borrower of the world's chain is found, as it stood at the newest final block.
+    positions = pl.read_parquet(landed["lending_positions", "aave_v3_ethereum"].path)
+    block = EvmWire(world).chain.block(positions["block_height"][0])
+    assert block is not None
+    owing = {
+        user for user, held in block.state.accounts.items() if any(h.supplied or h.borrowed for h in held.values())
+    }
+    assert set(positions["user_address"]) == owing
+
+
+def test_a_real_home_does_not_take_the_sandboxs_chain_for_the_real_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "real", "real", create=True)
+    settings = _settings(home, sandbox.base_url, is_local_allowed=True)
+    market = lending_of(home, settings, CLOCK)["aave_v3_ethereum"]
+    with pytest.raises(SourceOutage, match=f"shows chain {CHAIN_ID}, not 1"):
+        market.probe()
+    with pytest.raises(SourceOutage, match=f"shows chain {CHAIN_ID}, not 1"):
+        accounts_of(home, settings, CLOCK)["ethereum"].fetch("exchange_reserves", DAY, DAY)
+
+
+def test_both_sides_know_the_chain_by_one_number() -> None:
+    assert CHAIN_ID == SANDBOX_CHAIN_ID
