@@ -37,6 +37,7 @@ TIMEOUT_S = 30.0
 # Seconds of the host's time per request: free plans grant some 25 a second. A node of one's own is not paced.
 COST_S = 0.04
 FORBIDDEN_STATUS = 403
+CHAIN_ID = "eth_chainId"
 _NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 # Names of nets that are not the public one.
 _PRIVATE_ENDINGS = (
@@ -163,14 +164,21 @@ class GatedProvider(HTTPProvider):
         kwargs = {"timeout": TIMEOUT_S, "allow_redirects": False}
         super().__init__(url, request_kwargs=kwargs, session=session, exception_retry_configuration=None)
         self._door, self._gate = door, gate
+        self._chain_id: RPCResponse | None = None
         # All that a message may hold: the path may be a key.
         self._host, self._shown = host_of(url), f"https://{shown_host(url)}"
         self._is_paced = is_public_address(shown_host(url)) or urlsplit(url).scheme == "https"
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         """Ask until there is an answer, and log nothing: web3's own line holds the URL."""
+        # web3 asks for the chain's number twice before each call of a contract; it never changes.
+        if method == CHAIN_ID and self._chain_id is not None:
+            return self._chain_id
         request = self.encode_rpc_request(method, params)
-        return self._door.retry(lambda: self._once(request))
+        answer = self._door.retry(lambda: self._once(request))
+        if method == CHAIN_ID and "result" in answer:
+            self._chain_id = answer
+        return answer
 
     def _once(self, request: bytes) -> RPCResponse:
         self._door.pass_by(self._host, self._shown)

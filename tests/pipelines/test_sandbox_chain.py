@@ -16,7 +16,7 @@ from assets.lake.published import build_published_assets
 from assets.ports import SourceOutage
 from pipelines.clock import FixedClock
 from pipelines.home import Home, open_home
-from pipelines.resources import accounts_of, build_resources, lending_of
+from pipelines.resources import accounts_of, lake_of, lending_of, publishers_of
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.wire_evm import CHAIN_ID, EvmWire
 from pipelines.sandbox.world import World
@@ -51,18 +51,19 @@ def _settings(home: Home, base_url: str, *, is_local_allowed: bool = False) -> S
 
 def test_a_demo_home_fills_from_the_sandbox(sandbox: Sandbox, world: World, tmp_path: Path) -> None:
     home = open_home(tmp_path / "demo", "demo", create=True)
-    resources = build_resources(home, _settings(home, sandbox.base_url), clock=CLOCK)
-    assert set(resources["publishers"]) >= {"defillama", "ethereum"}
+    settings, lake = _settings(home, sandbox.base_url), lake_of(home, CLOCK)
+    publishers = {**publishers_of(home, settings, lake, CLOCK), **accounts_of(home, settings, CLOCK)}
+    lending = lending_of(home, settings, CLOCK)
     assets = [
         *build_lending_assets("aave_v3_ethereum"),
         *build_published_assets("defillama", ("stablecoin_supplies", "exchange_reserves")),
         *build_published_assets("ethereum", ("exchange_reserves",)),
     ]
-    needed = {k: resources[k] for k in ("lake", "clock", "lending", "publishers")}
+    needed = {"lake": lake, "clock": CLOCK, "lending": lending, "publishers": publishers}
     with DagsterInstance.ephemeral() as instance:
         assert materialize(assets, partition_key=DAY.isoformat(), instance=instance, resources=needed).success
-    landed = {(g.key.dataset, g.key.venue): g for g in resources["lake"].current()}
-    assert resources["lake"].outages() == []
+    landed = {(g.key.dataset, g.key.venue): g for g in lake.current()}
+    assert lake.outages() == []
     assert set(landed) == {
         ("lending_liquidations", "aave_v3_ethereum"),
         ("lending_reserves", "aave_v3_ethereum"),

@@ -282,3 +282,11 @@ def test_nothing_that_web3_logs_holds_the_path(sandbox: Sandbox, caplog: pytest.
         node, _ = _node(sandbox)
         node.head()
     assert "/rpc/ethereum" not in " ".join(r.getMessage() for r in caplog.records if r.name.startswith("web3"))
+
+
+def test_the_chains_number_is_asked_once(sandbox: Sandbox) -> None:
+    node, _ = _node(sandbox)
+    for _ in range(3):
+        assert node.call("0x" + "6" * 40, "0x", node.head()) == b""
+    asked = [seen.path.rpartition("/")[2] for seen in sandbox.requests]
+    assert (asked.count("eth_chainId"), asked.count("eth_call")) == (1, 3)
