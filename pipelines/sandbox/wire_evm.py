@@ -34,7 +34,7 @@ BLOCK_TIME_S = 600
 FINALITY_DEPTH = 3
 # The chain begins so many days before the world's end.
 CHAIN_DAYS = 3
-BORROWERS_COUNT = 16
+BORROWERS_COUNT = 24
 
 _BALANCE_OF, _DECIMALS = "70a08231", "313ce567"
 

@@ -1,5 +1,4 @@
-"""Where a provider may be, and how it is asked: the rules over RPC URLs, a connection that keeps to them whatever names resolve
-to, and requests that go through the machine's gate.
+"""Where a provider may be and how it is asked: rules over RPC URLs, a connection that keeps to them, the machine's gate.
 
 Belongs here: which URLs are refused, redirects, rebinding, one line without the key, budget and turn of a provider's host. Does
 not: what is asked there (``evm.py``), blocks and retries (``door.py``).
