@@ -121,7 +121,7 @@ class Holdings:
         whole = RESERVES[exchange].get(token.symbol, 0.0)
         factor = self._factor(at, "reserve", exchange, token.symbol) if whole else 1.0
         # In whole millionths first: floats hold no 26 digits.
-        return round(whole * factor * 10**6) * 10**token.decimals // 10**6
+        return int(round(whole * factor * 10**6) * 10**token.decimals // 10**6)
 
     def balance(self, account: str, token: Token, at: datetime) -> int:
         """Return what an account of the Ethereum chain holds, in base units: nothing where nobody knows it."""

@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from assets.ports import Capture
@@ -63,7 +64,7 @@ class DefiLlama(Publisher):
         priced = self._ask(PRICES_URL, {}, _prices)
         answers, rows = [listed, priced], []
         for coin in largest(listed.value)[:STABLECOINS_COUNT]:
-            told = self._ask(STABLECOIN_URL.format(key=coin["id"]), {}, lambda body, coin=coin: _history(body, coin))
+            told = self._ask(STABLECOIN_URL.format(key=coin["id"]), {}, partial(_history, coin=coin))
             answers.append(told)
             rows += [
                 {"venue": self.venue, **row, "payload_sha256": told.payload_sha256}

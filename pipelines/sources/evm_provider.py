@@ -201,6 +201,8 @@ class GatedProvider(HTTPProvider):
     def _judged(self, error: requests.HTTPError) -> Exception:
         """Return what a status becomes; of 403 and of a question that is refused the provider's own reader knows more."""
         response = error.response
+        if response is None:
+            return error
         status, headers = response.status_code, {k.lower(): v for k, v in response.headers.items()}
         line = self._door.line(f"answered HTTP {status}", self._shown)
         if status == RATE_LIMIT_STATUS:

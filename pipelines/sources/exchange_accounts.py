@@ -177,24 +177,21 @@ class ExchangeAccounts:
     def _balance(self, account: str, token: Token, height: int) -> int:
         if token.address == NATIVE:
             return self._agreed(f"the coin of {account}", lambda node: node.balance(account, height))
-        data = _BALANCE_OF + encode(["address"], [account]).hex()
-        return self._agreed(
-            f"{token.symbol} of {account}", lambda node: _word(node, token, node.call(token.address, data, height))
-        )
+        return self._number(token, _BALANCE_OF + encode(["address"], [account]).hex(), height, f"of {account}")
 
     def _check_decimals(self, height: int) -> None:
         """Ask each token how it is scaled: another token at an address, or none, would be another quantity."""
         for token in self._tokens:
-            if token.address == NATIVE:
-                continue
-            told = self._agreed(
-                f"{token.symbol}'s decimals",
-                lambda node, token=token: _word(node, token, node.call(token.address, _DECIMALS, height)),
-            )
+            told = token.decimals if token.address == NATIVE else self._number(token, _DECIMALS, height, "in decimals")
             if told != token.decimals:
-                raise SourceOutage(
-                    "venue_error", f"{self.venue}: {token.symbol} has {told} decimals, not {token.decimals}"
-                )
+                reason = f"{token.symbol} has {told} decimals, not {token.decimals}"
+                raise SourceOutage("venue_error", f"{self.venue}: {reason}")
+
+    def _number(self, token: Token, data: str, height: int, what: str) -> int:
+        """Return the one whole number that a getter of a token answers with."""
+        return self._agreed(
+            f"{token.symbol} {what}", lambda node: _word(node, token, node.call(token.address, data, height))
+        )
 
     def _agreed(self, what: str, ask: Callable[[ChainNode], T]) -> T:
         """Return what all providers tell."""
