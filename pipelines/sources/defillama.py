@@ -14,17 +14,20 @@ https://api-docs.defillama.com (stablecoins: /stablecoins, /stablecoin/{id}, /st
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from assets.ports import Capture
+from assets.ports import Capture, SourceOutage
 from pipelines.sources.published import Publisher
 from pipelines.sources.records import WrongShape
 from pipelines.sources.transport import Answer
-from pipelines.sources.wire_values import figure, instant, ms_of_seconds, of, text
+from pipelines.sources.wire_values import figure, instant, ms_of_seconds, of, text, to_ms
+
+# First and last day that are asked for.
+Days = tuple[date, date]
 
 STABLECOINS_URL = "https://stablecoins.llama.fi/stablecoins"
 STABLECOIN_URL = "https://stablecoins.llama.fi/stablecoin/{key}"
@@ -51,39 +54,58 @@ class DefiLlama(Publisher):
     venue = "defillama"
 
     def fetch(self, dataset: str, first: date, last: date) -> Capture:
-        """Return the figures of some days: of the largest stablecoins, or of the exchanges of `EXCHANGE_SLUGS`."""
-        rows, answers = self._supplies() if dataset == "stablecoin_supplies" else self._reserves()
-        # What has no readable time stays, and is refused with a reason later.
-        asked = [r for r in rows if r["observed_at_utc"] is None or first <= r["observed_at_utc"].date() <= last]
-        return self._capture(dataset, asked, answers)
+        """Return the figures of some days: of the largest stablecoins, or of the exchanges of `EXCHANGE_SLUGS`.
+
+        Histories are megabytes, so that where the open day alone is asked for only the list of stablecoins is read, with our
+        clock; of exchanges there is no such list, and the day is ``not_offered`` until it is over.
+        """
+        is_open_day_alone = first >= self._clock.now().date()
+        if dataset == "stablecoin_supplies":
+            rows, answers = self._latest() if is_open_day_alone else self._supplies((first, last))
+        elif is_open_day_alone:
+            raise SourceOutage("not_offered", f"{self.venue} is asked for what exchanges hold once a day is over")
+        else:
+            rows, answers = self._reserves((first, last))
+        return self._capture(dataset, rows, answers)
 
     # -- stablecoins --------------------------------------------------------------------------------------------------
 
-    def _supplies(self) -> tuple[list[dict[str, Any]], list[Answer]]:
+    def _latest(self) -> tuple[list[dict[str, Any]], list[Answer]]:
+        listed = self._ask(STABLECOINS_URL, {"includePrices": "true"}, _coins)
+        stamp = to_ms(self._clock.now()) / 1000
+        rows: list[dict[str, Any]] = []
+        for coin in largest(listed.value)[:STABLECOINS_COUNT]:
+            listed_chains = _object(of(coin, "chainCirculating")).items()
+            history = {c: [{"date": stamp, "circulating": of(told, "current")}] for c, told in listed_chains}
+            rows += self._rows(listed, supply_rows(coin, history, {}))
+        return rows, [listed]
+
+    def _supplies(self, days: Days) -> tuple[list[dict[str, Any]], list[Answer]]:
         listed = self._ask(STABLECOINS_URL, {"includePrices": "true"}, _coins)
         priced = self._ask(PRICES_URL, {}, _prices)
         answers, rows = [listed, priced], []
         for coin in largest(listed.value)[:STABLECOINS_COUNT]:
-            told = self._ask(STABLECOIN_URL.format(key=coin["id"]), {}, partial(_history, coin=coin))
+            told = self._ask(STABLECOIN_URL.format(key=coin["id"]), {}, partial(_history, coin=coin, days=days))
             answers.append(told)
-            rows += [
-                {"venue": self.venue, **row, "payload_sha256": told.payload_sha256}
-                for row in supply_rows(coin, told.value, priced.value)
-            ]
+            rows += self._rows(told, supply_rows(coin, told.value, priced.value))
         return rows, answers
 
     # -- exchanges ----------------------------------------------------------------------------------------------------
 
-    def _reserves(self) -> tuple[list[dict[str, Any]], list[Answer]]:
+    def _reserves(self, days: Days) -> tuple[list[dict[str, Any]], list[Answer]]:
         answers, rows = [], []
         for exchange, slug in EXCHANGE_SLUGS.items():
-            told = self._ask(EXCHANGE_URL.format(slug=slug), {}, _chains)
+            told = self._ask(EXCHANGE_URL.format(slug=slug), {}, partial(_chains, days=days))
             answers.append(told)
-            rows += [
-                {"venue": self.venue, "exchange": exchange, **row, "payload_sha256": told.payload_sha256}
-                for row in reserve_rows(told.value)
-            ]
+            rows += self._rows(told, ({"exchange": exchange, **row} for row in reserve_rows(told.value)))
         return rows, answers
+
+    def _rows(self, answer: Answer, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        # Half a character pair is JSON and no text.
+        texts = (
+            {k: v.encode(errors="replace").decode() if isinstance(v, str) else v for k, v in r.items()} for r in rows
+        )
+        return [{"venue": self.venue, **row, "payload_sha256": answer.payload_sha256} for row in texts]
 
 
 def largest(coins: list[Any]) -> list[dict[str, Any]]:
@@ -138,11 +160,11 @@ def supply_rows(
 def reserve_rows(chains: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield rows of ``exchange_reserves``: every token of every point of every chain; amounts keep every digit."""
     for chain, told in chains.items():
-        valued = {of(point, "date"): of(point, "tokens") for point in told.get("tokensInUsd") or ()}
+        valued = {str(of(point, "date")): of(point, "tokens") for point in told.get("tokensInUsd") or ()}
         for point in told["tokens"]:
             stamp = of(point, "date")
             at = instant(ms_of_seconds(stamp))
-            for symbol, amount in (of(point, "tokens") or {}).items():
+            for symbol, amount in _object(of(point, "tokens")).items():
                 yield {
                     "holder_chain": chain.lower(),
                     "holder_address": "all",
@@ -151,7 +173,7 @@ def reserve_rows(chains: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     "observed_at_utc": at,
                     "balance_raw": _digits(amount),
                     "amounts_unit": "tokens",
-                    "reported_balance_usd": figure(of(valued.get(stamp), symbol)),
+                    "reported_balance_usd": figure(of(valued.get(str(stamp)), symbol)),
                 }
 
 
@@ -174,25 +196,25 @@ def _prices(body: bytes) -> dict[date, Mapping[str, Any]]:
     return {at.date(): prices for at, prices in dated if at is not None and isinstance(prices, dict)}
 
 
-def _history(body: bytes, coin: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return a coin's points by chain; an answer that lacks a chain of the list is short, and not a chain without coins."""
+def _history(body: bytes, coin: Mapping[str, Any], days: Days) -> dict[str, list[Any]]:
+    """Return a coin's points of some days by chain; an answer that lacks a chain of the list is short, and not one without coins."""
     answer = _exact(body)
     balances, key, peg = of(answer, "chainBalances"), coin["id"], str(coin["pegType"])
     if not isinstance(balances, dict) or str(of(answer, "id")) != str(key):
         raise WrongShape(f"holds no object `chainBalances` of the coin {key}")
     history = {chain: points for chain, told in balances.items() if isinstance(points := of(told, "tokens"), list)}
-    listed = of(coin, "chainCirculating") or {}
+    listed = _object(of(coin, "chainCirculating"))
     due = {c for c, told in listed.items() if (figure(of(of(told, "current"), peg)) or 0.0) > 0}
     missing = sorted(due - {chain for chain, points in history.items() if points})
     if missing:
         raise WrongShape(
             f"is short: it lacks {len(missing)} of {len(due)} chains of the coin {key} ({', '.join(missing)[:80]})"
         )
-    return history
+    return {chain: _of_days(points, days) for chain, points in history.items()}
 
 
-def _chains(body: bytes) -> dict[str, Any]:
-    """Return what an exchange holds by chain; a chain without tokens is a short answer, and not one that was emptied."""
+def _chains(body: bytes, days: Days) -> dict[str, Any]:
+    """Return what an exchange holds on some days by chain; a chain without tokens is a short answer, and not one that was emptied."""
     answer = _exact(body)
     told, current = of(answer, "chainTvls"), of(answer, "currentChainTvls")
     if not isinstance(told, dict) or not isinstance(current, dict) or not current:
@@ -205,7 +227,23 @@ def _chains(body: bytes) -> dict[str, Any]:
         raise WrongShape(
             f"is short: it lacks the tokens of {len(missing)} of {len(due)} chains ({', '.join(missing)[:80]})"
         )
-    return {chain: one for chain, one in told.items() if not _is_part(chain) and isinstance(of(one, "tokens"), list)}
+    return {
+        chain: {name: _of_days(of(one, name), days) for name in ("tokens", "tokensInUsd")}
+        for chain, one in told.items()
+        if not _is_part(chain) and isinstance(of(one, "tokens"), list)
+    }
+
+
+def _of_days(points: Any, days: Days) -> list[Any]:
+    """Return the points of some days; what has no readable time stays, and is refused with a reason later."""
+    listed = points if isinstance(points, list) else []
+    dated = [(p, instant(ms_of_seconds(of(p, "date")))) for p in listed]
+    return [p for p, at in dated if at is None or days[0] <= at.date() <= days[1]]
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """Return an object, an empty one in the place of anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _is_part(chain: str) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from publisher_clients import PublisherBench
@@ -18,6 +20,7 @@ from pipelines.sandbox.holdings import HOSTILE, RESERVES, STABLECOINS, TOKENS, H
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
 from pipelines.sources.defillama import reserve_rows
+from pipelines.sources.door import RetryPolicy
 from quality.schemas.raw import RAW_TABLES
 
 NOW = datetime(2026, 3, 4, 14, 30)
@@ -75,6 +78,24 @@ def test_reserves_are_those_of_the_world_to_the_last_digit_told(sandbox: Sandbox
         assert Decimal(row["balance_raw"]) == Decimal(str(round(told, 5)))
         assert row["reported_balance_usd"] > 0
     assert rows.filter(pl.col("held_symbol") == HOSTILE.symbol).height == len(looks)
+
+
+def test_the_open_day_alone_costs_one_request(sandbox: Sandbox, world: World) -> None:
+    bench = PublisherBench(sandbox, "defillama", NOW)
+    rows = _good(bench.client.fetch(SUPPLIES, LAST, LAST), SUPPLIES)
+    assert [seen.path for seen in sandbox.requests] == ["/stablecoins"]
+    truth = Holdings(world)
+    told = {(r["stablecoin_id"], r["supply_chain"]): r for r in rows.iter_rows(named=True)}
+    assert len(told) == sum(len(coin.supply_by_chain) for coin in STABLECOINS)
+    for coin in STABLECOINS:
+        for chain in coin.supply_by_chain:
+            row = told[coin.key, chain.lower()]
+            assert (row["observed_at_utc"], row["stablecoin_price_quote"]) == (NOW, truth.price(coin, NOW))
+            assert row["circulating_base"] == pytest.approx(truth.supply(coin, chain, NOW), abs=1e-4)
+    with pytest.raises(SourceOutage, match="once a day is over") as caught:
+        bench.client.fetch(EXCHANGES, LAST, LAST)
+    assert caught.value.code == "not_offered"
+    assert len(sandbox.requests) == 1
 
 
 def test_a_day_lands_under_its_own_key(sandbox: Sandbox) -> None:
@@ -188,3 +209,56 @@ def test_parts_of_an_exchange_that_stand_among_its_chains_are_not_counted_twice(
         ("ETH", "1.5", None),
         ("DUST", "0.0000001", None),
     ]
+
+
+JUNK = (
+    None,
+    0,
+    -1,
+    1e300,
+    10**400,
+    True,
+    "",
+    "x",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"x": [1]},
+    "<b>",
+    "2026-03-02",
+    1_772_409_600,
+)
+
+
+def _mutated(body: Any, rng: np.random.Generator) -> Any:
+    """Put junk in one place of an answer, or take the place out."""
+    if not isinstance(body, dict | list) or not body or rng.random() < 0.1:
+        return copy.deepcopy(JUNK[int(rng.integers(len(JUNK)))])
+    names = list(body) if isinstance(body, dict) else range(len(body))
+    name = names[int(rng.integers(len(names)))]
+    if rng.random() < 0.1:
+        del body[name]
+    else:
+        body[name] = _mutated(body[name], rng)
+    return body
+
+
+@pytest.mark.trial("defillama_junk")
+def test_junk_anywhere_is_an_outage_or_refused_rows(sandbox: Sandbox, trial_count: Callable[..., int]) -> None:
+    rng = np.random.Generator(np.random.PCG64(5))
+    ends: Counter[str] = Counter()
+    for trial in range(trial_count(600, 16)):
+        dataset = (SUPPLIES, EXCHANGES)[trial % 2]
+        bench = PublisherBench(
+            sandbox, "defillama", NOW, spoiled=lambda body: _mutated(body, rng), policy=RetryPolicy(attempts_count=1)
+        )
+        try:
+            rows = bench.client.fetch(dataset, FIRST, LAST).rows
+        except SourceOutage as outage:
+            ends[outage.code] += 1
+            continue
+        _, refused = RAW_TABLES[dataset].split(rows, now=NOW)
+        ends["refused" if refused.height else "kept"] += 1
+    assert ends["venue_error"]
+    assert set(ends) <= {"venue_error", "refused", "kept"}
