@@ -21,6 +21,11 @@ with named as (
     from {{ ref('dim_leverage_tiers') }}
     union
     select distinct
+        exchange as venue,
+        null as asset
+    from {{ ref('fct_exchange_reserves_daily') }}
+    union
+    select distinct
         venue,
         null as asset
     from {{ ref('fct_data_coverage_daily') }}

@@ -17,8 +17,9 @@ from assets.ports import SourceOutage
 from pipelines.clock import FixedClock
 from pipelines.home import Home, open_home
 from pipelines.resources import accounts_of, lake_of, lending_of, publishers_of
+from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
-from pipelines.sandbox.wire_evm import CHAIN_ID, EvmWire
+from pipelines.sandbox.wire_evm import CHAIN_ID, PATH, EvmWire
 from pipelines.sandbox.world import World
 from pipelines.settings import Settings
 from pipelines.sources.lending_markets import SANDBOX_CHAIN_ID
@@ -91,6 +92,20 @@ def test_a_real_home_does_not_take_the_sandboxs_chain_for_the_real_one(sandbox: 
         market.probe()
     with pytest.raises(SourceOutage, match=f"shows chain {CHAIN_ID}, not 1"):
         accounts_of(home, settings, CLOCK)["ethereum"].fetch("exchange_reserves", DAY, DAY)
+
+
+def test_a_provider_that_answers_short_is_found_by_the_receipts(sandbox: Sandbox, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "demo", "demo", create=True)
+    market = lending_of(home, _settings(home, sandbox.base_url), CLOCK)["aave_v3_ethereum"]
+    whole = market.liquidations_of(DAY, now=NOW).rows
+    assert whole.height > 3
+    assert set(whole["verified_by"]) == {"receipts"}
+    sandbox.restart(faults=Faults((Fault("short_page", times=10_000, path=f"{PATH}/eth_getLogs"),)))
+    assert market.liquidations_of(DAY, now=NOW).rows.equals(whole)
+    sandbox.restart(faults=Faults((Fault("short_page", times=10_000, path=PATH),)))
+    told = market.liquidations_of(DAY, now=NOW).rows
+    assert set(told["verified_by"]) <= {"unverified"}
+    sandbox.restart()
 
 
 def test_both_sides_know_the_chain_by_one_number() -> None:
