@@ -37,6 +37,7 @@ TIMEOUT_S = 30.0
 COST_S = 0.04
 FORBIDDEN_STATUS = 403
 CHAIN_ID = "eth_chainId"
+_TOO_OFTEN = re.compile(r"rate.?limit|too many requests|requests? per (?:second|day)|compute units per", re.IGNORECASE)
 _NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 # Names of nets that are not the public one.
 _PRIVATE_ENDINGS = (
@@ -192,11 +193,16 @@ class GatedProvider(HTTPProvider):
             except requests.Timeout:
                 outage = SourceOutage("unreachable", self._door.line("timed out", self._shown), "timeout")
                 raise Retryable(outage) from None
-        try:
-            return self.decode_rpc_response(answer)
-        except ValueError:
-            torn = self._door.line(f"answered with {len(answer)} bytes that are not JSON", self._shown)
-            raise Retryable(SourceOutage("venue_error", torn, "not_json")) from None
+            try:
+                told = self.decode_rpc_response(answer)
+            except ValueError:
+                torn = self._door.line(f"answered with {len(answer)} bytes that are not JSON", self._shown)
+                raise Retryable(SourceOutage("venue_error", torn, "not_json")) from None
+            if _is_too_often(told):
+                raise self._door.asked_to_wait(
+                    {}, self._host, self._door.line("answered that it was too much", self._shown)
+                )
+        return told
 
     def _judged(self, error: requests.HTTPError) -> Exception:
         """Return what a status becomes; of 403 and of a question that is refused the provider's own reader knows more."""
@@ -234,6 +240,14 @@ def _only_public(sock: socket.socket) -> socket.socket:
         sock.close()
         raise requests.ConnectionError("the host's name points to an address that is not public")
     return sock
+
+
+def _is_too_often(told: Any) -> bool:
+    """Return whether an answer of 200 says in its body that the host was asked too often; a question too large is another thing."""
+    error = told.get("error") if isinstance(told, dict) else None
+    if not isinstance(error, dict):
+        return False
+    return error.get("code") == RATE_LIMIT_STATUS or _TOO_OFTEN.search(str(error.get("message", ""))) is not None
 
 
 class _PublicHTTPS(HTTPSConnection):

@@ -3,8 +3,8 @@
 Belongs here: rows in the shape of ``quality.schemas.holdings``. Does not: the sandbox's truth (``pipelines/sandbox/holdings.py``).
 
 What is in it: a chain that is missing on a day and comes back; a coin without a price, one with another peg, and one whose price
-breaks; a later look of the same day; an account that is labelled from the twentieth day on; a balance of 2^256-1; a symbol that
-is markup.
+breaks; a later look of the same day; an account that is labelled from the twentieth day on; a balance of 2^256-1; two amounts whose
+sum exceeds the type; a symbol that is markup.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def exchange_reserves(first_day: date, captured: dict[date, datetime]) -> list[d
         midnight = datetime.combine(first_day + timedelta(days=day), time())
         for symbol, amount, worth in (
             ("ETH", f"{1_000 + day}.125", 4e6),
-            ("WETH", "10", 4e4),
+            # With the day's ether it exceeds the type, though neither does alone.
+            ("WETH", "99999999999999999999" if day == 33 else "10", 4e4),
             ("USDT", "70000", 7e4),
             (HOSTILE, "5", 15.0),
         ):

@@ -56,7 +56,7 @@ def test_two_origins_of_reserves_stand_apart(warehouse: Any) -> None:
         ("balances", "ETH", days, days, days - 2, False),
         # The day of 2^256-1 has no number, and neither it nor the next a flow.
         ("balances", "USDC", days, days - 1, days - 4, True),
-        ("published", "ETH", days, days, days - 1, False),
+        ("published", "ETH", days, days - 1, days - 3, False),
         ("published", "OTHER", days, 0, 0, False),
         ("published", "USDT", days, days, days - 1, True),
     ]

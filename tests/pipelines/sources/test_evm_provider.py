@@ -20,7 +20,7 @@ from pipelines.sandbox.evm_node import EvmNode, serve_node
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
-from pipelines.sources.evm import ChainNode
+from pipelines.sources.evm import ChainNode, RangeTooLarge
 from pipelines.sources.evm_provider import checked_rpc_url, guarded_session, http_node, is_public_address
 from pipelines.sources.gate import Gate
 from pipelines.sources.lending_markets import SANDBOX_CHAIN_ID
@@ -290,3 +290,33 @@ def test_the_chains_number_is_asked_once(sandbox: Sandbox) -> None:
         assert node.call("0x" + "6" * 40, "0x", node.head()) == b""
     asked = [seen.path.rpartition("/")[2] for seen in sandbox.requests]
     assert (asked.count("eth_chainId"), asked.count("eth_call")) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 429, "message": "exceeded its capacity"},
+        {"code": -32005, "message": "daily request count exceeded, request rate limited"},
+        {"code": -32007, "message": "50 requests per second reached"},
+    ],
+)
+def test_too_often_may_also_be_said_in_the_body(sandbox: Sandbox, error: dict[str, Any]) -> None:
+    node, clock = _node(sandbox)
+    said = [error]
+
+    def spoil(body: Any) -> Any:
+        return {"jsonrpc": "2.0", "id": body["id"], "error": said.pop()} if said else body
+
+    sandbox.restart(faults=Faults(spoiled={"/rpc": spoil}))
+    assert node.chain_id() == SANDBOX_CHAIN_ID
+    assert sum(clock.slept) == 60.0
+
+
+def test_a_question_that_is_too_large_is_not_asked_again(sandbox: Sandbox) -> None:
+    node, clock = _node(sandbox)
+    error = {"code": -32005, "message": "query returned more than 10000 results"}
+    sandbox.restart(faults=Faults(spoiled={"/rpc": lambda body: {"jsonrpc": "2.0", "id": body["id"], "error": error}}))
+    with pytest.raises(RangeTooLarge):
+        node.head()
+    assert (len(sandbox.requests), clock.slept) == (1, [])
+    sandbox.restart()

@@ -1,6 +1,6 @@
-{#- Nobody knows how many calls, positions or holdings were due. On a day that a source was read its own rows are, refused
-    ones included; a day between the first and the last one read on which none was read is missing and not calm. A day may
-    have no liquidation, but never no coin: a source of holdings that was read and told none has a gap. -#}
+{#- Nobody knows how many calls, positions or holdings were due. On a day that a source was read its own rows are,
+    refused ones included; a day between the first and the last one read on which none was read is missing and not calm.
+    A day may have no liquidation, but never no coin: a source of holdings that was read and told none has a gap. -#}
 {%- set holdings = "('stablecoin_supplies', 'exchange_reserves')" %}
 with answered as (
     select

@@ -41,8 +41,11 @@ held as (
         reserve_origin,
         max(observed_at_utc) as observed_at_utc,
         bool_or(is_stablecoin) as is_stablecoin,
-        -- exact: DECIMAL; an amount without a number leaves the sum without one
-        if(reserve_asset = 'OTHER' or count(balance_base) < count(*), null, sum(balance_base)) as balance_base,
+        -- An amount without a number leaves the sum without one; a sum may exceed the type where its parts do not.
+        if(
+            reserve_asset = 'OTHER' or count(balance_base) < count(*), null,
+            try_cast(sum(balance_base) as decimal(28, 8)) -- exact: DECIMAL
+        ) as balance_base,
         -- exact: DECIMAL
         if(count(reported_balance_usd) < count(*), null, sum(reported_balance_usd)) as reported_balance_usd,
         bool_or(is_synthetic) as is_synthetic
@@ -98,11 +101,11 @@ select
     reserve_origin,
     observed_at_utc,
     is_stablecoin,
-    {{ as_base('balance_base') }} as balance_base,
+    balance_base,
     {{ as_usd('reported_balance_usd') }} as reported_balance_usd,
     {{ product_usd('balance_base', 'price_quote') }} as est_balance_usd,
     est_usd_origin,
-    {{ as_base('balance_change_base') }} as balance_change_base,
+    try_cast(balance_change_base as decimal(28, 8)) as balance_change_base,
     {{ product_usd('balance_change_base', 'price_quote') }} as est_net_flow_usd,
     len(holders) as holders_count,
     is_synthetic
