@@ -20,7 +20,7 @@ from assets.ports import Warehouse
 from quality.checks.factory import schema_check_result, schema_check_spec
 from quality.schemas.sim import SIM_DAY_COLUMN, SIM_TABLES
 
-# What the fuel and depth estimates read.
+# What the fuel and depth estimates read, and the accounts of lending markets.
 _INPUTS = [
     AssetKey(["marts", name])
     for name in (
@@ -30,8 +30,13 @@ _INPUTS = [
         "fct_open_interest_hourly",
         "fct_depth_hourly",
         "fct_market_recaps_daily",
+        "fct_lending_positions_daily",
+        "fct_lending_reserves_daily",
     )
 ]
+
+_ESTIMATED = "Fuel is estimated from open interest and a named prior"
+_FUEL = {"liquidation_fuel": "Fuel is that of accounts which a lending market shows"}
 
 
 def build_cascade_assets() -> AssetsDefinition:
@@ -43,7 +48,7 @@ def build_cascade_assets() -> AssetsDefinition:
             AssetSpec(
                 key=AssetKey(["sim", name]),
                 deps=_INPUTS,
-                description=f"{table.description} Fuel is estimated from open interest and a named prior; see docs/cascade.md.",
+                description=f"{table.description} {_FUEL.get(name, _ESTIMATED)}; see docs/cascade.md.",
                 group_name="stress",
                 kinds={"numba", "duckdb"},
                 owners=OWNERS,

@@ -23,6 +23,7 @@ import polars as pl
 from assets.cascade.critical import critical_shock, max_branching
 from assets.cascade.grid import GridCounts, branching_profile, critical_shocks, replay_grid
 from assets.cascade.lattice import Book, Scenario
+from assets.cascade.lending_fuel import lending_fuel_rows
 from assets.cascade.market_side import MarketSide
 from assets.cascade.params import (
     BRANCHING_WINDOW_BPS,
@@ -48,6 +49,7 @@ from assets.cascade.uncertainty import Draws, draw
 from quality.schemas.sim import (
     BRANCHING_PROFILES,
     CRITICAL_SHOCKS,
+    LIQUIDATION_FUEL,
     REPLAYS,
     SIM_DAY_COLUMN,
     SIM_TABLES,
@@ -81,6 +83,7 @@ class StressFrames(NamedTuple):
     critical: pl.DataFrame
     branching: pl.DataFrame
     replays: pl.DataFrame
+    fuel: pl.DataFrame
     left_out: list[tuple[str, str]]
 
     def tables(self) -> list[tuple[Table, pl.DataFrame]]:
@@ -336,6 +339,8 @@ def _draws(state: MarketState, prior: TierPrior, n_draws: int) -> Draws:
 def stress_frames(con: duckdb.DuckDBPyConnection, day: date, *, threads: int | None = None) -> StressFrames:
     """Replay every asset's closing state of a day over the reported shocks and search its critical shocks; replay its events.
 
+    Beside them stands the fuel that accounts of lending markets show.
+
     Parameters
     ----------
     con : duckdb.DuckDBPyConnection
@@ -370,6 +375,7 @@ def stress_frames(con: duckdb.DuckDBPyConnection, day: date, *, threads: int | N
         _frame(CRITICAL_SHOCKS, rows.critical),
         _frame(BRANCHING_PROFILES, rows.branching),
         _frame(REPLAYS, replay_rows(con, day)),
+        _frame(LIQUIDATION_FUEL, lending_fuel_rows(con, day)),
         found.left_out,
     )
 

@@ -79,4 +79,12 @@ WORDS: dict[str, str] = {
     "sim_endogenous_share_frac": "1 - r_cf / r_obs up to the trough, unclipped; missing where the passes do not settle, or below 2 %.",
     "sim_endogenous_share_low_frac": "Lower of the shares of the last two passes; triggering again on the lifted path understates.",
     "sim_endogenous_share_first_frac": "Share after one pass: every order forced on the observed path is taken out. The upper figure.",
+    "fuel_date_utc": "UTC day on which the accounts were seen.",
+    "trigger_quote": "Mean liquidation price in the window, weighted by quantity, of the asset at the oracle's scale.",
+    "fuel_base": "Collateral that is seized, bonus included, as the price falls through the window; in a window of no width, what may be seized without a fall.",
+    "fuel_usd": "fuel_base at the prices at which it is seized.",
+    "fuel_debt_usd": "Debt that is repaid for fuel_base.",
+    "close_factor_frac": "Share of the accounts' whole debt that the window's liquidations repay, weighted by debt: 0.5 or less while both legs are large.",
+    "accounts_count": "Accounts that are liquidated in the window, each counted once.",
+    "left_out_accounts_count": "Accounts of the venue's snapshot whose cover does not follow from the reserves' thresholds (e-mode) or has no room in the type: their fuel is missing here.",
 }

@@ -6,7 +6,13 @@ The order of columns is the order in the mart; `nullable` names what may be miss
 from __future__ import annotations
 
 from quality.fields.dictionary import fields
-from quality.schemas.sim import BRANCHING_PROFILES, CRITICAL_SHOCKS, REPLAYS, STRESS_SCENARIOS
+from quality.schemas.sim import (
+    BRANCHING_PROFILES,
+    CRITICAL_SHOCKS,
+    LIQUIDATION_FUEL,
+    REPLAYS,
+    STRESS_SCENARIOS,
+)
 from quality.tables import Table
 
 
@@ -250,10 +256,10 @@ _MARTS = (
         "token and UTC day.",
         "venue token_address reserve_date_utc",
         "venue chain protocol market_address reserve_date_utc observed_at_utc block_height block_hash token_symbol token_address "
-        "ltv_frac liquidation_threshold_frac liquidation_bonus_frac protocol_fee_frac reserve_factor_frac supply_cap_base "
+        "asset ltv_frac liquidation_threshold_frac liquidation_bonus_frac protocol_fee_frac reserve_factor_frac supply_cap_base "
         "borrow_cap_base supplied_raw supplied_base supplied_usd borrowed_raw borrowed_base borrowed_usd utilisation_frac "
         "oracle_price_quote is_collateral_enabled is_borrowing_enabled is_active is_frozen is_paused source is_synthetic",
-        "liquidation_bonus_frac supply_cap_base borrow_cap_base supplied_base supplied_usd borrowed_base borrowed_usd utilisation_frac",
+        "asset liquidation_bonus_frac supply_cap_base borrow_cap_base supplied_base supplied_usd borrowed_base borrowed_usd utilisation_frac",
     ),
     _mart(
         "fct_lending_positions_daily",
@@ -261,10 +267,10 @@ _MARTS = (
         "the day. One row per venue, account, token and UTC day.",
         "venue user_address token_address position_date_utc",
         "venue chain protocol market_address position_date_utc observed_at_utc block_height block_hash user_address token_symbol "
-        "token_address supplied_raw supplied_base supplied_usd is_collateral borrowed_raw borrowed_base borrowed_usd "
+        "token_address asset supplied_raw supplied_base supplied_usd is_collateral borrowed_raw borrowed_base borrowed_usd "
         "oracle_price_quote liquidation_threshold_frac est_liquidation_price_quote account_collateral_usd account_debt_usd "
         "account_threshold_frac health_factor_raw health_factor_x source is_synthetic",
-        "supplied_base supplied_usd borrowed_base borrowed_usd est_liquidation_price_quote health_factor_x",
+        "asset supplied_base supplied_usd borrowed_base borrowed_usd est_liquidation_price_quote health_factor_x",
     ),
     _mart(
         "fct_stablecoins_daily",
@@ -339,6 +345,14 @@ _MARTS = (
         fields=REPLAYS.fields,
         nullable=REPLAYS.nullable,
     ),
+    Table(
+        "marts",
+        "fct_liquidation_fuel_daily",
+        LIQUIDATION_FUEL.description,
+        grain=LIQUIDATION_FUEL.grain,
+        fields=LIQUIDATION_FUEL.fields,
+        nullable=LIQUIDATION_FUEL.nullable,
+    ),
 )
 
 MARTS: dict[str, Table] = {t.name: t for t in _MARTS}
@@ -382,4 +396,5 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_critical_shocks_daily": "scenario_date_utc",
     "fct_branching_profiles_daily": "scenario_date_utc",
     "fct_replays": "replay_date_utc",
+    "fct_liquidation_fuel_daily": "fuel_date_utc",
 }

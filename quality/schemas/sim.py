@@ -177,12 +177,43 @@ REPLAYS = Table(
     ),
 )
 
+LIQUIDATION_FUEL = Table(
+    "sim",
+    "liquidation_fuel",
+    "Collateral that known accounts lose as an asset's price falls, under their market's rules. One row per UTC day, venue, "
+    "asset, position side, origin and window of the move.",
+    grain=("fuel_date_utc", "venue", "asset", "position_side", "fuel_origin", "window_end_frac"),
+    fields=fields(
+        "fuel_date_utc",
+        "venue",
+        "asset",
+        "position_side",
+        "fuel_origin",
+        "window_start_frac",
+        "window_end_frac",
+        "observed_at_utc",
+        "oracle_price_quote",
+        "trigger_quote",
+        "fuel_base",
+        "fuel_usd",
+        "fuel_debt_usd",
+        "close_factor_frac",
+        "liquidation_bonus_frac",
+        "accounts_count",
+        "left_out_accounts_count",
+        "is_synthetic",
+    ),
+)
+
 # The column that says to which UTC day a row belongs.
 SIM_DAY_COLUMN: dict[str, str] = {
     "stress_scenarios": "scenario_date_utc",
     "critical_shocks": "scenario_date_utc",
     "branching_profiles": "scenario_date_utc",
     "replays": "replay_date_utc",
+    "liquidation_fuel": "fuel_date_utc",
 }
 
-SIM_TABLES: dict[str, Table] = {t.name: t for t in (STRESS_SCENARIOS, CRITICAL_SHOCKS, BRANCHING_PROFILES, REPLAYS)}
+SIM_TABLES: dict[str, Table] = {
+    t.name: t for t in (STRESS_SCENARIOS, CRITICAL_SHOCKS, BRANCHING_PROFILES, REPLAYS, LIQUIDATION_FUEL)
+}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -14,13 +15,18 @@ import numpy as np
 import pytest
 from evm_doubles import POOL, USDC, WETH, call_log, calls_chain, client
 
+from assets.cascade.lending_fuel import Accounts, accounts_of_day, lending_fuel_rows
 from assets.lake.transform import batches_of
+from assets.ports import Capture
 from pipelines.clock import FixedClock
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode
-from pipelines.sources.aave import Token
+from pipelines.sandbox.lending_accounts import RESERVES, lending_chain, walk
+from pipelines.sandbox.lending_pool import POOL as MARKET_POOL
+from pipelines.sandbox.lending_pool import PROVIDER, USD, WAD, PoolState, Refused, answer
+from pipelines.sources.aave import Token, instant
 from pipelines.sources.evm_history import History
 from pipelines.sources.lending import LendingSource, touched_days
 from pipelines.sources.lending_markets import DEPLOYMENTS
@@ -108,6 +114,85 @@ def test_a_day_shows_its_last_snapshot_whole(warehouse: Any) -> None:
     ]
 
 
+def test_fuel_is_what_the_markets_rules_take_from_its_known_accounts(warehouse: Any, tmp_path: Path) -> None:
+    """Every account of the made-up market, from JSON-RPC to the ladder: each price at which it fails, each amount seized."""
+    chain = lending_chain(3, walk(3, 0.004), accounts_count=25, block_time_s=600)
+    chain.grow(60)
+    market = replace(
+        DEPLOYMENTS["aave_v3_ethereum"], market_address=PROVIDER, pool_address=MARKET_POOL, finality_depth=10
+    )
+    source = LendingSource(market, [client(EvmNode(chain, call=answer))], is_synthetic=True)
+    lake = Lake(tmp_path / "lake", clock=CLOCK, code_version="1.0")
+    for dataset, capture in (("reserves", source.reserves()), ("positions", source.positions(start=1))):
+        _land(lake, source, capture, f"lending_{dataset}")
+    block = chain.block(chain.height - 10)
+    assert block is not None
+    day, state = instant(block.timestamp_s).date(), block.state
+    with _built(warehouse, lake, tmp_path, "reserves", "fct_lending_reserves_daily"):
+        pass
+    with _built(warehouse, lake, tmp_path, "positions", "fct_lending_positions_daily") as con:
+        rows = lending_fuel_rows(con, day)
+        accounts = accounts_of_day(con, day)["aave_v3_ethereum"]
+    assert accounts.left_out_count == 0
+    assert set(accounts.users) == {u for u in state.accounts if state.account(u).debt}
+    steps = {asset: _checked_ladder(accounts, asset, state) for asset in ("BTC", "ETH")}
+    for asset, told in steps.items():
+        of_asset = [r for r in rows if r["asset"] == asset]
+        assert len(told) > 10
+        assert float(sum(r["fuel_base"] for r in of_asset)) == pytest.approx(sum(told), abs=1e-8 * len(rows))
+
+
+def _checked_ladder(accounts: Accounts, asset: str, state: PoolState) -> list[float]:
+    """Compare each step with what the market does at that price; return what is seized of the asset itself, in tokens."""
+    ladder, falls = accounts.ladder(asset), accounts.falls(asset)
+    tokens = [r.address for r in sorted(RESERVES, key=lambda r: r.address)]
+    assert [float(p) for p in accounts.price_quote] == [state.prices[t] / USD for t in tokens]
+
+    def at(x: float, market: PoolState) -> PoolState:
+        prices = {t: round(state.prices[t] * (x if f else 1.0)) for t, f in zip(tokens, falls, strict=True)}
+        return market.priced(prices)
+
+    seized_base = []
+    for i in range(ladder.account.size):
+        if i == 0 or ladder.account[i] != ladder.account[i - 1]:
+            market, before = state, 1.0
+        user, x = accounts.users[ladder.account[i]], float(ladder.price_x[i])
+        # To what the contract's average threshold, cut to basis points, lets one tell.
+        health = at(x, market).account(user).health / WAD
+        assert health < 1 + 1e-6, (user, x)
+        assert x == before or health > 1 - 3e-4, (user, x)
+        shift, failed = next(
+            (shift, moved)
+            for shift in (0.0, 1e-6, 2e-4, 1e-3, 5e-3)
+            if (moved := at(x * (1 - shift), market)).account(user).health < WAD
+        )
+        seized_token, repaid_token = tokens[ladder.seized_token[i]], tokens[ladder.repaid_token[i]]
+        reserve, debt = state.reserve(seized_token), state.reserve(repaid_token)
+        repaid = ladder.repaid_usd[i] / (failed.prices[repaid_token] / USD)
+        seized = ladder.seized_usd[i] / (
+            state.prices[seized_token] / USD * (x if falls[ladder.seized_token[i]] else 1.0)
+        )
+        try:
+            _, done = failed.liquidate(user, seized_token, repaid_token)
+        except Refused:  # the whole would leave dust
+            _, done = failed.liquidate(user, seized_token, repaid_token, round(repaid * 0.9999 * debt.unit))
+        assert done.repaid / debt.unit == pytest.approx(repaid, rel=2e-4 + 2 * shift)
+        assert (done.seized + done.fee) / reserve.unit == pytest.approx(seized, rel=2e-4 + 2 * shift)
+        for token, field, gone in (
+            (seized_token, "supplied", seized * reserve.unit),
+            (repaid_token, "borrowed", repaid * debt.unit),
+        ):
+            held = market.holding(user, token)
+            left = getattr(held, field) - round(gone)
+            market = market.with_holding(
+                user, token, replace(held, **{field: max(0, left) if left > gone * 1e-9 else 0})
+            )
+        before = x
+        if falls[ladder.seized_token[i]]:
+            seized_base.append(seized)
+    return seized_base
+
+
 @pytest.mark.trial("uint256_to_the_mart")
 def test_amounts_are_exact_from_the_chain_to_the_mart(
     warehouse: Any, tmp_path: Path, trial_count: Callable[..., int]
@@ -150,24 +235,30 @@ def test_the_mart_after_a_fork_is_that_of_a_chain_without_one(
 
 
 def _mart(warehouse: Any, lake: Lake, folder: Path, query: str) -> list[tuple[Any, ...]]:
-    """Return what a query sees after the models' own SQL has run over a lake."""
-    path = folder / "warehouse.duckdb"
-    with duckdb.connect(str(path)) as con:
+    """Return what a query sees of the calls after the models' own SQL has run over a lake."""
+    with _built(warehouse, lake, folder, "liquidations", "fct_lending_liquidations") as con:
+        return con.execute(query).fetchall()
+
+
+@contextmanager
+def _built(warehouse: Any, lake: Lake, folder: Path, subject: str, mart: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Run one subject's own models over a lake."""
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as con:
         create_raw_views(con, lake)
-        con.execute(f"attach '{warehouse.path}' as built (read_only)")
+        con.execute(f"attach if not exists '{warehouse.path}' as built (read_only)")
         for schema in ("staging", "intermediate", "seeds", "marts"):
-            con.execute(f"create schema {schema}")
+            con.execute(f"create schema if not exists {schema}")
         for table in ("seeds.lending_tokens", "seeds.source_ranks", "marts.fct_prices_hourly"):
-            con.execute(f"create table {table} as select * from built.{table}")
+            con.execute(f"create table if not exists {table} as select * from built.{table}")
         for model in (
-            "staging/lake/stg_lake__lending_liquidations",
-            "intermediate/lending/int_lending_liquidations_ranked",
-            "marts/lending/fct_lending_liquidations",
+            f"staging/lake/stg_lake__lending_{subject}",
+            f"intermediate/lending/int_lending_{subject}_ranked",
+            f"marts/lending/{mart}",
         ):
             sql = (warehouse.target / "compiled" / "lowtide" / "models" / f"{model}.sql").read_text()
             schema, _, name = model.partition("/")
             con.execute(f"create table {schema}.{name.rpartition('/')[2]} as {sql}")
-        return con.execute(query).fetchall()
+        yield con
 
 
 def _source(chain: Chain) -> LendingSource:
@@ -175,6 +266,22 @@ def _source(chain: Chain) -> LendingSource:
     source = LendingSource(market, [client(EvmNode(chain)), client(EvmNode(chain), "second")], is_synthetic=True)
     source.market.tokens = lambda _height: {WETH: Token("WETH", 18), USDC: Token("USDC", 6)}  # type: ignore[method-assign]  # no getters on this chain
     return source
+
+
+def _land(lake: Lake, source: LendingSource, capture: Capture, dataset: str) -> None:
+    """Land a snapshot."""
+    days = sorted(capture.rows["observed_at_utc"].dt.date().unique())
+    lake.commit(
+        batches_of(
+            capture,
+            dataset=dataset,
+            venue=source.venue,
+            source="rpc",
+            days=days,
+            now=CLOCK.now(),
+            is_synthetic=True,
+        )
+    )
 
 
 def _follow(source: LendingSource, before: History, lake: Lake) -> History:

@@ -74,6 +74,7 @@ def test_first_pass_needs_nothing_of_the_second(models: dict[str, dict[str, Any]
         "fct_critical_shocks_daily",
         "fct_branching_profiles_daily",
         "fct_replays",
+        "fct_liquidation_fuel_daily",
     }
     for name in set(models) - second:
         assert not second & {node.split(".")[2] for node in models[name]["depends_on"]["nodes"]}

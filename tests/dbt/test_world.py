@@ -23,6 +23,7 @@ SECOND_PASS = {
     "critical_shocks": "fct_critical_shocks_daily",
     "branching_profiles": "fct_branching_profiles_daily",
     "replays": "fct_replays",
+    "liquidation_fuel": "fct_liquidation_fuel_daily",
 }
 FIRST_PASS = sorted(set(MARTS) - set(SECOND_PASS.values()))
 

@@ -22,6 +22,8 @@ READ_MARTS = (
     "fct_open_interest_hourly",
     "fct_depth_hourly",
     "fct_stress_scenarios_daily",
+    "fct_lending_positions_daily",
+    "fct_lending_reserves_daily",
 )
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -85,9 +87,68 @@ def depth_rows(asset: str, venue: str, start: datetime, base: float, **changed: 
     ]
 
 
+def lending_rows(day: date) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return positions and reserves of one account: 10 ETH at 4,300 dollars against a debt of 20,000."""
+    place = {
+        "venue": "aave_v3_ethereum",
+        "chain": "ethereum",
+        "protocol": "aave_v3",
+        "market_address": "0x" + "a" * 40,
+        "observed_at_utc": datetime.combine(day, datetime.min.time()) + timedelta(hours=12),
+        "block_height": 1,
+        "block_hash": "0x" + "1" * 64,
+        "source": "rpc",
+        "is_synthetic": False,
+    }
+    positions, reserves = [], []
+    for symbol, asset, held, owed, price in (("WETH", "ETH", 10.0, 0.0, 4_300.0), ("USDC", None, 0.0, 20_000.0, 1.0)):
+        token = {
+            "token_symbol": symbol,
+            "token_address": f"0x{len(positions) + 1:040x}",
+            "asset": asset,
+            "oracle_price_quote": price,
+            "liquidation_threshold_frac": 0.83 if held else 0.78,
+        }
+        positions.append(
+            place
+            | token
+            | {
+                "position_date_utc": day,
+                "user_address": "0x" + "b" * 40,
+                "supplied_raw": str(int(held * 10**18)),
+                "supplied_base": held,
+                "is_collateral": held > 0,
+                "borrowed_raw": str(int(owed * 10**6)),
+                "borrowed_base": owed,
+                "account_collateral_usd": 43_000.0,
+                "account_debt_usd": 20_000.0,
+                "account_threshold_frac": 0.83,
+                "health_factor_raw": "1784500000000000000",
+                "health_factor_x": 1.7845,
+            }
+        )
+        reserves.append(
+            place
+            | token
+            | {
+                "reserve_date_utc": day,
+                "ltv_frac": 0.7,
+                "liquidation_bonus_frac": 0.05,
+                "protocol_fee_frac": 0.1,
+                "reserve_factor_frac": 0.1,
+                "supplied_raw": "0",
+                "borrowed_raw": "0",
+                **dict.fromkeys(("is_collateral_enabled", "is_borrowing_enabled", "is_active"), True),
+                **dict.fromkeys(("is_frozen", "is_paused"), False),
+            }
+        )
+    return positions, reserves
+
+
 def small_world() -> Rows:
     """BTC with a prior book, ETH with a measured one, and assets that lack something."""
     rows: Rows = {name: [] for name in READ_MARTS}
+    rows["fct_lending_positions_daily"], rows["fct_lending_reserves_daily"] = lending_rows(DAY)
     for asset, level in (("BTC", 120_000.0), ("ETH", 4_300.0)):
         for h in range(72):
             close = round(level * (1 + 0.02 * math.sin(h / 9)), 2)

@@ -1,0 +1,20 @@
+select
+    fuel_date_utc,
+    venue,
+    asset,
+    position_side,
+    fuel_origin,
+    window_start_frac,
+    window_end_frac,
+    observed_at_utc,
+    oracle_price_quote,
+    trigger_quote,
+    fuel_base,
+    fuel_usd,
+    fuel_debt_usd,
+    close_factor_frac,
+    liquidation_bonus_frac,
+    accounts_count,
+    left_out_accounts_count,
+    is_synthetic
+from {{ source('sim', 'liquidation_fuel') }}
