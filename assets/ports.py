@@ -145,6 +145,10 @@ class SourceOutage(Exception):
         self.cause = cause or code
 
 
+class FinalityBroken(Exception):
+    """A block below finality has changed: nothing read of this chain can be trusted until a person has looked. Not an outage."""
+
+
 class ExchangeSource(Protocol):
     """A venue's client; it raises `SourceOutage` and nothing else for the venue's faults."""
 
@@ -231,7 +235,7 @@ class LendingMarket(Protocol):
         ...
 
     def demand_finality(self, blocks: Mapping[int, str]) -> None:
-        """Raise, and not as an outage, where one of these blocks (height to hash) is not part of the chain."""
+        """Raise `FinalityBroken` where one of these blocks (height to hash) is not part of the chain."""
         ...
 
     def liquidations_of(self, day: date, last: date | None = None, *, now: datetime) -> Capture:

@@ -13,6 +13,7 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     Backoff,
+    Failure,
     MaterializeResult,
     ResourceParam,
     RetryPolicy,
@@ -22,7 +23,7 @@ from dagster import (
 from assets.lake.definitions import OWNERS, days_of
 from assets.lake.transform import batches_of
 from assets.partitions import DAILY, ONE_RUN
-from assets.ports import Capture, Clock, LendingMarket, RawKey, RawLake, SourceOutage
+from assets.ports import Capture, Clock, FinalityBroken, LendingMarket, RawKey, RawLake, SourceOutage
 from quality.schemas.lending import LENDING_DAY_CLOCK
 from quality.schemas.raw import RAW_TABLES
 
@@ -66,6 +67,9 @@ def _lending_asset(venue: str, dataset: str) -> AssetsDefinition:
             for day in days:
                 lake.record_outage(RawKey(dataset, venue, market.source, day), outage.code, str(outage))
             return MaterializeResult(metadata={"status": outage.code, "reason": str(outage), "rows": 0})
+        except FinalityBroken as broken:
+            # Asking again would only hide it: a person must look first.
+            raise Failure(str(broken), allow_retries=False) from broken
         if dataset != CALLS:
             days = sorted(capture.rows["observed_at_utc"].dt.date().unique()) or days
         batches = batches_of(

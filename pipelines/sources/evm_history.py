@@ -13,16 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from assets.ports import SourceOutage
+from assets.ports import FinalityBroken, SourceOutage
 from pipelines.sources.evm import Header
 from pipelines.sources.evm_logs import LogReader, RangeRead
 
 # Ranges above finality: a fork throws away at most this many blocks too many.
 TIP_BLOCKS = 16
-
-
-class FinalityBroken(Exception):
-    """A block below finality has changed: nothing read of this chain can be trusted until a person has looked."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 import polars as pl
 
-from assets.ports import Capture, SourceOutage
+from assets.ports import Capture, FinalityBroken, SourceOutage
 from pipelines.sources.aave import AaveMarket, account_query, accounts_in, instant, liquidation_query
 from pipelines.sources.evm import ChainNode, Header
-from pipelines.sources.evm_history import FinalityBroken, History, advance
+from pipelines.sources.evm_history import History, advance
 from pipelines.sources.evm_logs import LogReader, RangeRead
 from pipelines.sources.lending_markets import Deployment
 from quality.schemas.raw import RAW_TABLES
@@ -94,7 +94,7 @@ class LendingSource:
         tokens = self.market.tokens(self.calls.head()) if ranges else {}
         rows = [row for r in ranges for row in self.market.call_rows(r, tokens)]
         wanted = set(days)
-        return _capture(
+        return captured(
             "lending_liquidations", [row for row in rows if row["occurred_at_utc"].date() in wanted], self.venue
         )
 
@@ -139,7 +139,7 @@ class LendingSource:
 
     def reserves(self) -> Capture:
         """Return rules and totals of every reserve as of the newest final block."""
-        return _capture("lending_reserves", self.market.reserve_rows(self.final_header()), self.venue)
+        return captured("lending_reserves", self.market.reserve_rows(self.final_header()), self.venue)
 
     def positions(self, accounts: Sequence[str] = (), *, start: int | None = None) -> Capture:
         """Return the borrowers' positions as of the newest final block.
@@ -156,7 +156,7 @@ class LendingSource:
             start = self._first_block((instant(header.at_s) - self.lookback).date())
         acted = accounts_in(log for r in self.accounts.read(start, header.height) for log in r.logs)
         rows = self.market.position_rows(header, sorted({*accounts, *acted}), self.market.reserve_rows(header))
-        return _capture("lending_positions", rows, self.venue)
+        return captured("lending_positions", rows, self.venue)
 
     def _first_block(self, day: date) -> int:
         """Return the height of the first block at or after the start of a UTC day; one above the head where there is none."""
@@ -181,7 +181,8 @@ def _days_of(read: RangeRead, history: History) -> list[date]:
     return [first.date() + timedelta(days=i) for i in range((last.date() - first.date()).days + 1)]
 
 
-def _capture(dataset: str, rows: Sequence[Mapping[str, Any]], venue: str) -> Capture:
+def captured(dataset: str, rows: Sequence[Mapping[str, Any]], venue: str) -> Capture:
+    """Return rows of a dataset as a capture, each with a hash of what the chain said."""
     schema = {**RAW_TABLES[dataset].raw_schema, "row_count": pl.Int64()}
     full = [{"payload_sha256": _sha256(row), **row, "row_count": i} for i, row in enumerate(rows, 1)]
     frame = pl.DataFrame([[row.get(name) for name in schema] for row in full], schema=schema, orient="row")

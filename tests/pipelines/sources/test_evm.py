@@ -13,12 +13,12 @@ import pytest
 from evm_doubles import POOL, QUERY, USDC, WETH, calls_chain, client
 
 from assets.lake.transform import batches_of
-from assets.ports import SourceOutage
+from assets.ports import FinalityBroken, SourceOutage
 from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode, NodeFaults, serve_node
 from pipelines.sources.aave import Token
 from pipelines.sources.evm import ChainLog, bloom_of
-from pipelines.sources.evm_history import FinalityBroken, History
+from pipelines.sources.evm_history import History
 from pipelines.sources.evm_logs import LogReader, RangeRead
 from pipelines.sources.lending import LendingSource, touched_days
 from pipelines.sources.lending_markets import DEPLOYMENTS
