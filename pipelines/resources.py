@@ -25,11 +25,17 @@ from pipelines.lake.publish import publish
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.settings import DBT_FOLDER, Settings
-from pipelines.sources.lending_markets import ACCOUNT_CHAINS, DEPLOYMENTS, LENDING_VENUES, in_sandbox
+from pipelines.sources.lending_markets import (
+    AAVE_VENUES,
+    ACCOUNT_CHAINS,
+    DEPLOYMENTS,
+    SOLANA_DEPLOYMENTS,
+    in_sandbox,
+)
 from pipelines.universe import followed, load_universe
 
 if TYPE_CHECKING:
-    from pipelines.sources.evm import ChainNode
+    pass
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -190,8 +196,8 @@ def recordings_of(home: Home, lake: Lake) -> StreamRecordings:
     return Recordings(folder_of(home.root), lake, is_synthetic=home.kind == "demo")
 
 
-def chain_nodes_of(home: Home, settings: Settings, clock: Clock) -> dict[str, list[ChainNode]]:
-    """Return the providers of each chain; in a demo home those on loopback, where the sandbox is, and no others.
+def chain_nodes_of(home: Home, settings: Settings, clock: Clock) -> dict[str, list[Any]]:
+    """Return the providers of each chain (`ChainNode`, of Solana `SolanaNode`); in a demo home those on loopback, where the sandbox is, and no others.
 
     Raises
     ------
@@ -209,13 +215,18 @@ def chain_nodes_of(home: Home, settings: Settings, clock: Clock) -> dict[str, li
         return {}
     from pipelines.sources.evm_provider import http_node  # noqa: PLC0415 - web3 takes seconds to import
     from pipelines.sources.gate import Gate  # noqa: PLC0415
+    from pipelines.sources.solana_provider import http_solana_node  # noqa: PLC0415
+
+    solana = {deployment.chain for deployment in SOLANA_DEPLOYMENTS.values()}
 
     gate = Gate(home.root / "gate")
     nodes = {}
     for chain, urls in told.items():
         try:
             nodes[chain] = [
-                http_node(url, is_local_allowed=is_demo or settings.rpc_local_allowed, gate=gate, clock=clock)
+                (http_solana_node if chain in solana else http_node)(
+                    url, is_local_allowed=is_demo or settings.rpc_local_allowed, gate=gate, clock=clock
+                )
                 for url in urls
             ]
         except ValueError as error:
@@ -229,13 +240,17 @@ def lending_of(home: Home, settings: Settings, clock: Clock | None = None) -> di
     if not nodes:
         return {}
     from pipelines.sources.lending import LendingSource  # noqa: PLC0415 - web3 takes seconds to import
+    from pipelines.sources.solana_lending import SolanaLendingSource  # noqa: PLC0415
 
     is_demo = home.kind == "demo"
     markets: dict[str, LendingMarket] = {}
-    for venue in LENDING_VENUES:
+    for venue in AAVE_VENUES:
         deployment = in_sandbox(DEPLOYMENTS[venue]) if is_demo else DEPLOYMENTS[venue]
         if deployment.chain in nodes:
             markets[venue] = LendingSource(deployment, nodes[deployment.chain], is_synthetic=is_demo)
+    for venue, market in SOLANA_DEPLOYMENTS.items():
+        if market.chain in nodes:
+            markets[venue] = SolanaLendingSource(market, nodes[market.chain])
     return markets
 
 
@@ -247,7 +262,7 @@ def accounts_of(home: Home, settings: Settings, clock: Clock) -> dict[str, Publi
     from pipelines.sources.exchange_accounts import ExchangeAccounts, labelled_accounts  # noqa: PLC0415
 
     is_demo = home.kind == "demo"
-    markets = {DEPLOYMENTS[venue].chain: DEPLOYMENTS[venue] for venue in LENDING_VENUES}
+    markets = {DEPLOYMENTS[venue].chain: DEPLOYMENTS[venue] for venue in AAVE_VENUES}
     return {
         chain: ExchangeAccounts(
             in_sandbox(markets[chain]) if is_demo else markets[chain],

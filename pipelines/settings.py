@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     )
     rpc_urls: dict[str, tuple[SecretStr, ...]] = Field(
         default={},
-        description="JSON-RPC providers by chain (ethereum, arbitrum, base), two each where possible: JSON, and never shown.",
+        description="JSON-RPC providers by chain (ethereum, arbitrum, base, solana), two each where possible: JSON, and never shown.",
     )
     rpc_local_allowed: bool = Field(
         default=False, description="Whether a JSON-RPC provider may be a host that is not public: a node of your own."

@@ -275,8 +275,16 @@ def _fits(wire: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
     return True
 
 
+class JsonRpc(Protocol):
+    """What answers JSON-RPC requests."""
+
+    def handle(self, method: str, params: Any) -> dict[str, Any]:
+        """Answer a request: ``{"result": ...}`` or ``{"error": {"code", "message"}}``."""
+        ...
+
+
 @contextmanager
-def serve_node(node: EvmNode) -> Iterator[str]:
+def serve_node(node: JsonRpc) -> Iterator[str]:
     """Serve a node over HTTP on loopback, one request or a batch per POST; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -299,7 +307,7 @@ def serve_node(node: EvmNode) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: requests are in `node.requests`."""
+            """Say nothing: a node keeps its own list of requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -4,7 +4,7 @@ Belongs here: addresses and depths, light to import. Does not: reading a market 
 
 References
 ----------
-Addresses: aave-dao/aave-address-book.
+Addresses: aave-dao/aave-address-book; of Kamino's main market voltrxyz/lend-scripts, ``src/constants/klend.ts``.
 """
 
 from __future__ import annotations
@@ -70,8 +70,37 @@ def in_sandbox(deployment: Deployment) -> Deployment:
     )
 
 
-# Markets that runs read; v2 is read on request only: its history is an import (docs/importing.md).
-LENDING_VENUES = tuple(d.venue for d in DEPLOYMENTS.values() if d.protocol == "aave_v3")
 # Chains on which accounts of exchanges are known (dbt/seeds/exchange_addresses.csv).
 ACCOUNT_CHAINS = ("ethereum", "arbitrum")
-LENDING_CHAINS = tuple(dict.fromkeys(d.chain for d in DEPLOYMENTS.values()))
+
+
+@dataclass(frozen=True)
+class SolanaDeployment:
+    """One market on Solana, where what is final never changes; `market_address` is that of its lending market account.
+
+    `genesis_hash` names the cluster.
+    """
+
+    venue: str
+    chain: str
+    genesis_hash: str
+    protocol: str
+    market_address: str
+
+
+SOLANA_DEPLOYMENTS: dict[str, SolanaDeployment] = {
+    d.venue: d
+    for d in (
+        SolanaDeployment(
+            "kamino_main_solana", "solana", "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d", "kamino",
+            "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF",
+        ),
+    )
+}  # fmt: skip
+
+# Markets that runs read; v2 is read on request only: its history is an import (docs/importing.md).
+AAVE_VENUES = tuple(d.venue for d in DEPLOYMENTS.values() if d.protocol == "aave_v3")
+LENDING_VENUES = (*AAVE_VENUES, *SOLANA_DEPLOYMENTS)
+LENDING_CHAINS = tuple(
+    dict.fromkeys([*(d.chain for d in DEPLOYMENTS.values()), *(d.chain for d in SOLANA_DEPLOYMENTS.values())])
+)

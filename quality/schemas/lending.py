@@ -28,13 +28,22 @@ def _not_negative(name: str) -> Rule:
     return Rule("negative", name, _c(name) < 0, f"{name}_is_not_negative")
 
 
+def _written(name: str, hex_digits: int, base58: str) -> pl.Expr:
+    """Return where a text is not written as its chain writes it: in lower-case hex, on Solana in base58 of some lengths."""
+    is_hex = _c(name).str.contains(rf"^0x[0-9a-f]{{{hex_digits}}}$")
+    is_base58 = _c(name).str.contains(rf"^[1-9A-HJ-NP-Za-km-z]{{{base58}}}$")
+    return ~pl.when(_c("chain") == "solana").then(is_base58).otherwise(is_hex)
+
+
 def _address(name: str) -> Rule:
-    return Rule("bad_address", name, ~_c(name).str.contains(r"^0x[0-9a-f]{40}$"), f"{name}_is_an_address")
+    return Rule("bad_address", name, _written(name, 40, "32,44"), f"{name}_is_an_address")
 
 
 def hash_law(name: str) -> Rule:
     """Return the law of a block's or transaction's hash."""
-    return Rule("bad_hash", name, ~_c(name).str.contains(r"^0x[0-9a-f]{64}$"), f"{name}_is_a_hash")
+    # 32 bytes; a transaction of Solana is named by its signature of 64.
+    base58 = "64,88" if name == "transaction_hash" else "32,44"
+    return Rule("bad_hash", name, _written(name, 64, base58), f"{name}_is_a_hash")
 
 
 def amount_laws(name: str, decimals: str) -> tuple[Rule, ...]:

@@ -29,8 +29,15 @@ def test_a_providers_key_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_a_chain_without_a_market_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="no lending market on solana: there are ethereum, arbitrum, base"):
-        _settings(monkeypatch, '{"solana": ["https://rpc.example.com"]}')
+    with pytest.raises(ValueError, match="no lending market on tron: there are ethereum, arbitrum, base, solana"):
+        _settings(monkeypatch, '{"tron": ["https://rpc.example.com"]}')
+
+
+def test_a_provider_of_solana_serves_its_market(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = _settings(monkeypatch, f'{{"solana": ["https://rpc.example.com/{CANARY}"]}}')
+    markets = lending_of(open_home(tmp_path / "home", "real", create=True), settings)
+    assert list(markets) == ["kamino_main_solana"]
+    assert CANARY not in repr(markets)
 
 
 def test_a_private_host_is_refused_without_its_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

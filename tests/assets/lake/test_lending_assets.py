@@ -12,6 +12,9 @@ import polars as pl
 import pytest
 from dagster import AssetsDefinition, DagsterInstance, ExecuteInProcessResult, materialize
 from evm_doubles import client
+from solana_doubles import VENUE as SOLANA_VENUE
+from solana_doubles import cluster as solana_cluster
+from solana_doubles import source as solana_source
 
 from assets.lake.lending import build_lending_assets
 from pipelines.clock import FixedClock
@@ -20,6 +23,7 @@ from pipelines.sandbox.evm_chain import Chain
 from pipelines.sandbox.evm_node import EvmNode
 from pipelines.sandbox.lending_accounts import lending_chain, walk
 from pipelines.sandbox.lending_pool import POOL, PROVIDER, answer
+from pipelines.sandbox.solana_node import SolanaNode
 from pipelines.sources.lending import LendingSource
 from pipelines.sources.lending_markets import DEPLOYMENTS
 
@@ -73,6 +77,24 @@ def test_a_day_and_its_snapshots_land(tmp_path: Path, chain: Chain) -> None:
     assert {g.key.day.isoformat() for g in home.lake.current() if g.key.dataset == "lending_liquidations"} == {DAY}
     # The next snapshot knows the accounts of the one before.
     assert home.run("lending_positions").success
+
+
+def test_a_market_of_solana_lands_through_the_same_assets(tmp_path: Path) -> None:
+    cluster = solana_cluster()
+    clock = FixedClock(datetime(2026, 2, 3, 23))
+    lake = Lake(tmp_path / "lake", clock=clock, code_version="1.0")
+    market = solana_source(SolanaNode(cluster), SolanaNode(cluster))
+    with DagsterInstance.ephemeral() as instance:
+        done = materialize(
+            build_lending_assets(SOLANA_VENUE),
+            partition_key=DAY,
+            instance=instance,
+            resources={"lake": lake, "lending": {SOLANA_VENUE: market}, "clock": clock},
+        )
+    assert done.success
+    rows = {g.key.dataset: g.rows_count for g in lake.current()}
+    assert rows == {"lending_liquidations": 3, "lending_reserves": 3, "lending_positions": 9}
+    assert list(lake.outages()) == []
 
 
 def test_a_market_without_a_provider_lands_nothing(tmp_path: Path, chain: Chain) -> None:
