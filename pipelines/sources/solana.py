@@ -257,7 +257,7 @@ class SolanaNode:
 
     def _judged(self, method: str, error: Any) -> Exception:
         code = error.get("code") if isinstance(error, dict) else None
-        if code in _SKIPPED:
+        if code in _SKIPPED and method == "getBlock":
             return Skipped(f"{self.name} has no block of a slot")
         kind = "pruned" if code in _PRUNED else "lagging" if code in _LAGGING else "venue_error"
         return SourceOutage(kind, f"{self.name} refused {method} (code {code if isinstance(code, int) else 'none'})")

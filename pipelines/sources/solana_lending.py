@@ -3,8 +3,8 @@
 Belongs here: days, slots, providers and rows brought together. Does not: one provider (``solana.py``), what an account or an
 instruction means (``kamino.py``), the disk (``pipelines/lake``).
 
-Liquidations are found by the reserves' fee vaults: every liquidation must name the one of the reserve that it seizes from, and little
-else does. A provider may keep less than it lists, and says nothing of what it does not keep: the slots of a range must follow each
+Liquidations are found by the reserves' fee vaults: every liquidation must name the one of the reserve that it seizes from. Loans and
+withdrawals of fees name them too, deposits and refreshes, most of a market's transactions, do not. A provider may keep less than it lists, and says nothing of what it does not keep: the slots of a range must follow each
 other without a hole, and what two providers list alike is called verified.
 
 References
@@ -96,13 +96,15 @@ class SolanaLendingSource:
         """
         begins = datetime.combine(day, time())
         ends = datetime.combine((last or day) + timedelta(days=1), time())
-        for node in self.nodes:
-            head = self._block(node.head(), node)
+        heads = [self._block(node.head(), node) for node in self.nodes]
+        for node, head in zip(self.nodes, heads, strict=True):
             if instant(head.at_s) < min(ends, now) - CLOCK_LAG:
                 raise SourceOutage(
                     "lagging", f"{node.name}: the newest final slot {head.slot} is of {instant(head.at_s)}"
                 )
-        first, end = self._first_slot(begins), self._first_slot(ends) - 1
+        # As far as every provider has come.
+        most = min(head.slot for head in heads)
+        first, end = self._first_slot(begins, most), self._first_slot(ends, most) - 1
         for node in self.nodes:
             kept = node.first_kept()
             if kept > first:
@@ -239,10 +241,13 @@ class SolanaLendingSource:
         except Skipped:
             raise SourceOutage("venue_error", f"{asked.name} has no block of slot {slot}", "unexplained_gap") from None
 
-    def _first_slot(self, at: datetime) -> int:
-        """Return the slot after the last block before an instant: the first one whose block may be of the instant or later."""
+    def _first_slot(self, at: datetime, most: int) -> int:
+        """Return the slot after the last block before an instant: the first one whose block may be of the instant or later.
+
+        One above `most` where no block up to there is.
+        """
         node, at_s = self.nodes[0], int(at.replace(tzinfo=UTC).timestamp())
-        low, high = node.first_kept(), node.head() + 1
+        low, high = node.first_kept(), most + 1
         if self._block(node.next_with_block(low) or low).at_s >= at_s and low > 0:
             raise SourceOutage("pruned", f"{node.name} keeps blocks from slot {low} on, which is after {at}")
         while low < high:

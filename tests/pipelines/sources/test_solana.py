@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import requests
@@ -101,6 +102,36 @@ def test_what_one_provider_leaves_out_the_other_tells_and_nothing_is_called_veri
     assert set(rows["verified_by"]) == {"unverified"}
     alone = source(short).liquidations_of(DAY, NEXT, now=END).rows
     assert (alone.height, set(alone["verified_by"])) == (2, {"unverified"})
+
+
+@pytest.mark.trial("solana_omissions")
+def test_nothing_that_is_short_is_called_verified(chain: Cluster, trial_count: Callable[..., int]) -> None:
+    """One of two providers, or the only one, lies at random: what lands is the chain, or an outage, or not verified."""
+    named = [signature for _, signature, _ in chain.liquidations]
+    wanted = _calls(chain)
+    outages = short = 0
+    for seed in range(trial_count(500, 30)):
+        rng = np.random.default_rng(seed)
+        faults = SolanaFaults(
+            omitted={s for s in named if rng.random() < 0.3},
+            lost_slots={s for s in chain.blocks if rng.random() < 0.002} if rng.random() < 0.5 else set(),
+            lost_transactions={s for s in named if rng.random() < 0.1},
+            page_cap=int(rng.integers(1, 6)) if rng.random() < 0.5 else None,
+            lag_slots=int(rng.integers(0, 3)) if rng.random() < 0.3 else 0,
+        )
+        nodes = [SolanaNode(chain, faults), SolanaNode(chain)][: int(rng.integers(1, 3))]
+        try:
+            rows = source(*nodes).liquidations_of(DAY, NEXT, now=END).rows
+        except SourceOutage:
+            outages += 1
+            continue
+        told = _told(rows)
+        assert set(told) <= set(wanted)
+        if told != wanted:
+            short += 1
+            assert set(rows["verified_by"]) <= {"unverified"}, seed
+    assert outages
+    assert short
 
 
 def test_a_lost_slot_is_an_outage_and_a_skipped_one_is_not(chain: Cluster) -> None:
