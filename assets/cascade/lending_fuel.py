@@ -14,7 +14,7 @@ docs/cascade.md, section 4; docs/lending.md, "Fuel".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
@@ -78,8 +78,13 @@ class Accounts:
     left_out_count: int
 
     def ladder(self, asset: str) -> Ladder:
-        """Return what is liquidated as one asset falls."""
-        return collateral_ladder(self.held_usd, self.owed_usd, self.threshold_frac, self.bonus_frac, self.falls(asset))
+        """Return what is liquidated of the accounts that hold an asset as it falls; `account` counts all accounts."""
+        falls = self.falls(asset)
+        holders = np.flatnonzero(self.held_usd[:, falls].any(axis=1))
+        found = collateral_ladder(
+            self.held_usd[holders], self.owed_usd[holders], self.threshold_frac, self.bonus_frac, falls
+        )
+        return replace(found, account=holders[found.account])
 
     def falls(self, asset: str) -> npt.NDArray[np.bool_]:
         """Return bool[n_tokens]: which tokens follow the asset."""
