@@ -80,14 +80,20 @@ def reserve_of(address: str, data: bytes) -> KaminoReserve:
     record = decoded("Reserve", data)
     liquidity, config = record["liquidity"], record["config"]
     decimals = int(liquidity["decimals"])
-    if decimals > 36:
-        raise SourceOutage("venue_error", f"reserve {address} tells {decimals} decimals: Kamino's layout has changed")
+    ltv, threshold = int(config["ltv_pct"]), int(config["threshold_pct"])
+    if decimals > 36 or max(ltv, threshold) > 100:
+        raise SourceOutage(
+            "venue_error", f"reserve {address} tells decimals or shares that cannot be: Kamino's layout has changed"
+        )
     unit = 10**decimals
     borrowed = Fraction(wide(liquidity["borrowed_sf"]), ONE_SF)
     fees = sum(wide(liquidity[f]) for f in ("protocol_fees_sf", "referrer_fees_sf", "pending_referrer_fees_sf"))
     total = int(liquidity["available"]) + borrowed - Fraction(fees, ONE_SF)
+    if total < 0:
+        raise SourceOutage(
+            "venue_error", f"reserve {address} owes more in fees than it holds: Kamino's layout has changed"
+        )
     price = Fraction(wide(liquidity["price_sf"]), ONE_SF)
-    ltv, threshold = int(config["ltv_pct"]), int(config["threshold_pct"])
     deposit_limit, borrow_limit = int(config["deposit_limit"]), int(config["borrow_limit"])
     symbol = _symbol(bytes(config["token_name"]))
     mint = key(liquidity["mint"])
@@ -103,7 +109,7 @@ def reserve_of(address: str, data: bytes) -> KaminoReserve:
         "reserve_factor_frac": int(config["take_rate_pct"]) / 100,
         "supply_cap_base": cap_of(deposit_limit, unit),
         "borrow_cap_base": cap_of(borrow_limit, unit),
-        "supplied_raw": str(max(0, total.numerator // total.denominator)),
+        "supplied_raw": str(total.numerator // total.denominator),
         "borrowed_raw": str(_up(borrowed)),
         "oracle_price_quote": float(price),
         "is_collateral_enabled": ltv > 0 and not config["is_no_collateral_outside_groups"],
@@ -131,6 +137,8 @@ def reserve_of(address: str, data: bytes) -> KaminoReserve:
 def group_thresholds(data: bytes) -> dict[int, Fraction]:
     """Return the liquidation threshold of each elevation group of a market."""
     record = decoded("LendingMarket", data)
+    if max(int(g["threshold_pct"]) for g in record["elevation_groups"]) > 100:
+        raise SourceOutage("venue_error", "an elevation group tells a share above 1: Kamino's layout has changed")
     return {int(g["id"]): Fraction(int(g["threshold_pct"]), 100) for g in record["elevation_groups"] if g["id"]}
 
 
@@ -161,7 +169,7 @@ def position_rows(
                 grown = (
                     Fraction(wide(slot["amount_sf"]), ONE_SF)
                     * reserve.rate
-                    / (wide(slot["cumulative_rate_bsf"]) or reserve.rate)
+                    / (wide(slot["cumulative_rate_bsf"]) or reserve.rate or 1)
                 )
                 owed[reserve.address] = _up(grown)
     except KeyError as error:

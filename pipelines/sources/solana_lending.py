@@ -130,7 +130,12 @@ class SolanaLendingSource:
 
     def _rows(self, info: SignatureInfo, reserves: Mapping[str, KaminoReserve]) -> list[dict[str, Any]]:
         found = self._first_answer(info.signature)
-        rows = call_rows(found, self.deployment.market_address, reserves)
+        try:
+            rows = call_rows(found, self.deployment.market_address, reserves)
+        except (ValueError, IndexError):
+            raise SourceOutage(
+                "venue_error", f"{self.venue}: transaction {found.signature} cannot be read", "wrong_shape"
+            ) from None
         if not rows:
             return []
         block = self._block(found.slot)

@@ -162,6 +162,17 @@ LENDING_LIQUIDATIONS = Table(
     ),
 )
 
+
+def _at_most(name: str, most: float, sentence: str) -> Rule:
+    return Rule("value_out_of_range", name, _c(name) > most, sentence)
+
+
+# No token on record costs more than a few million dollars, no account holds more than some billions: beyond, a scale was misread.
+_PRICE_RANGE = _at_most("oracle_price_quote", 1e9, "oracle_price_quote_is_at_most_a_billion")
+_ACCOUNT_RANGES = tuple(
+    _at_most(c, 1e13, f"{c}_is_at_most_ten_trillion") for c in ("account_collateral_usd", "account_debt_usd")
+)
+
 _PLACE = ("venue", "chain", "protocol", "market_address", "observed_at_utc", "block_height", "block_hash")
 
 
@@ -214,6 +225,7 @@ LENDING_RESERVES = Table(
         Rule("decimals_out_of_range", "token_decimals_count", ~_c("token_decimals_count").is_between(0, 36), "token_decimals_count_is_at_most_36"),
         *(Rule("not_a_uint256", c, _not_uint256(c), f"{c}_is_a_uint256") for c in ("supplied_raw", "borrowed_raw")),
         _not_negative("oracle_price_quote"),
+        _PRICE_RANGE,
     ),
 )  # fmt: skip
 
@@ -253,6 +265,8 @@ LENDING_POSITIONS = Table(
         Rule("decimals_out_of_range", "token_decimals_count", ~_c("token_decimals_count").is_between(0, 36), "token_decimals_count_is_at_most_36"),
         *(_share_of(c) for c in ("liquidation_threshold_frac", "account_threshold_frac")),
         *(_not_negative(c) for c in ("oracle_price_quote", "account_collateral_usd", "account_debt_usd", "health_factor_x")),
+        _PRICE_RANGE,
+        *_ACCOUNT_RANGES,
     ),
 )  # fmt: skip
 

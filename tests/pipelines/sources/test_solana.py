@@ -303,6 +303,43 @@ def test_a_layout_that_changed_is_said(chain: Cluster, monkeypatch: pytest.Monke
         source(node).reserves()
 
 
+@pytest.mark.trial("solana_bytes")
+def test_bytes_that_mean_nothing_are_an_outage_or_judged_rows(
+    trial_count: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accounts of the right length whose bytes are another program's: no other error, no row that a mart could not hold."""
+    made = Cluster(1, market())
+    made.grow(3)
+    true = made.market.accounts()
+    one, kinds = source(SolanaNode(made)), {"outage": 0, "rows": 0}
+    for seed in range(trial_count(500, 15)):
+        rng = np.random.default_rng(seed)
+        told = {a: _shaken(rng, data) for a, data in true.items()}
+        monkeypatch.setattr(Market, "accounts", lambda self, told=told: told)
+        for dataset, ask in (("lending_reserves", one.reserves), ("lending_positions", one.positions)):
+            try:
+                capture = ask()
+            except SourceOutage:
+                kinds["outage"] += 1
+                continue
+            kinds["rows"] += 1
+            batches = batches_of(
+                capture, dataset=dataset, venue=VENUE, source="rpc", days=[date(2026, 2, 1)], now=NOW, is_synthetic=True
+            )
+            rows = pl.concat([b.rows for b in batches])
+            assert rows.height + sum(b.rejected.height for b in batches) == capture.rows.height
+            assert (rows["oracle_price_quote"] <= 1e9).all()
+    assert min(kinds.values()) > 0
+
+
+def _shaken(rng: np.random.Generator, data: bytes) -> bytes:
+    """Return an account with some bytes behind its discriminator and its market's address replaced."""
+    found = np.frombuffer(data, np.uint8).copy()
+    places = rng.integers(72, found.size, int(rng.integers(1, 60)))
+    found[places] = rng.integers(0, 256, places.size)
+    return found.tobytes()
+
+
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"", "币安人生".encode(), b"<script>alert(1)</script>", b"=cmd()"])
 def test_a_hostile_symbol_is_text(name: bytes) -> None:
     made = Cluster(1, market())
