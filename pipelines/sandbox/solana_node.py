@@ -125,9 +125,13 @@ class Cluster:
 
 @dataclass
 class SolanaFaults:
-    """What a provider does wrong: lags, has thrown old blocks away, has lost single ones, cuts pages, leaves transactions out."""
+    """What a provider does wrong: lags, has thrown old blocks away, has lost single ones, cuts pages, leaves transactions out.
+
+    `late_slots` newest blocks are listed and cannot be had yet.
+    """
 
     lag_slots: int = 0
+    late_slots: int = 0
     pruned_before: int = 0
     lost_slots: set[int] = field(default_factory=set)
     lost_transactions: set[str] = field(default_factory=set)
@@ -191,7 +195,7 @@ class SolanaNode:
             raise NodeError(
                 -32001, f"Block {slot} cleaned up, does not exist on node. First available block: {min(self._slots())}"
             )
-        if slot > self.slot:
+        if slot > self.slot - self.faults.late_slots:
             raise NodeError(-32004, f"Block not available for slot {slot}")
         if slot not in self._slots():
             raise NodeError(-32009, f"Slot {slot} was skipped, or missing in long-term storage")

@@ -30,6 +30,8 @@ from pipelines.sources.solana import SignatureInfo, Skipped, SolanaBlock, Solana
 # One provider alone is asked for the block after every hole, up to so many a day (about 5 % of 216,000 slots are skipped); of more
 # holes the longest ones, as storage is lost in long ranges.
 HOLES_PER_DAY = 10_000
+# Blocks can be had some slots (of 0.4 s) after they are final.
+LATE_SLOTS = 64
 
 
 class SolanaLendingSource:
@@ -96,7 +98,7 @@ class SolanaLendingSource:
         """
         begins = datetime.combine(day, time())
         ends = datetime.combine((last or day) + timedelta(days=1), time())
-        heads = [self._block(node.head(), node) for node in self.nodes]
+        heads = [self._newest_block(node, node.head()) for node in self.nodes]
         for node, head in zip(self.nodes, heads, strict=True):
             if instant(head.at_s) < min(ends, now) - CLOCK_LAG:
                 raise SourceOutage(
@@ -208,7 +210,7 @@ class SolanaLendingSource:
             base58_of,
         )
         groups = self._groups()
-        place = self._place() | _as_of(self._block(found.slot))
+        place = self._place() | _as_of(self._newest_block(node, found.slot))
         rows = [
             place | row
             for address in sorted(found.data)
@@ -228,7 +230,8 @@ class SolanaLendingSource:
         )
         if not found.data:
             raise SourceOutage("venue_error", f"{self.nodes[0].name} shows no reserve of {self.venue}")
-        return {a: reserve_of(a, found.data[a]) for a in sorted(found.data)}, self._block(found.slot)
+        block = self._newest_block(self.nodes[0], found.slot)
+        return {a: reserve_of(a, found.data[a]) for a in sorted(found.data)}, block
 
     def _groups(self) -> dict[int, Any]:
         market = self.deployment.market_address
@@ -245,6 +248,18 @@ class SolanaLendingSource:
             return asked.block(slot)
         except Skipped:
             raise SourceOutage("venue_error", f"{asked.name} has no block of slot {slot}", "unexplained_gap") from None
+
+    def _newest_block(self, node: SolanaNode, slot: int) -> SolanaBlock:
+        """Return the newest block up to a slot that a provider shows: of a slot that has just become final it may not have it yet."""
+        for at in reversed(node.blocks(max(0, slot - LATE_SLOTS), slot)):
+            try:
+                return node.block(at)
+            except Skipped:
+                continue
+            except SourceOutage as outage:
+                if outage.code != "lagging":
+                    raise
+        raise SourceOutage("lagging", f"{node.name} shows no block of slots {slot - LATE_SLOTS}..{slot}")
 
     def _first_slot(self, at: datetime, most: int) -> int:
         """Return the slot after the last block before an instant: the first one whose block may be of the instant or later.

@@ -184,6 +184,16 @@ def test_silence_behind_the_clock_is_an_outage(chain: Cluster) -> None:
     assert source(SolanaNode(chain, SolanaFaults(lag_slots=40))).liquidations_of(DAY, now=END).rows.height == 3
 
 
+def test_a_block_that_cannot_be_had_yet_is_passed_over(chain: Cluster) -> None:
+    late = source(SolanaNode(chain, SolanaFaults(late_slots=3)))
+    shown = max(s for s in chain.blocks if s <= SolanaNode(chain).slot - 3)
+    assert set(late.positions().rows["block_height"]) == {shown}
+    assert late.liquidations_of(DAY, now=END).rows.height == 3
+    with pytest.raises(SourceOutage, match="shows no block") as caught:
+        source(SolanaNode(chain, SolanaFaults(late_slots=100))).reserves()
+    assert caught.value.code == "lagging"
+
+
 def test_instructions_without_depths_are_refused(chain: Cluster) -> None:
     with pytest.raises(SourceOutage, match="another shape"):
         source(SolanaNode(chain, SolanaFaults(has_stack_heights=False))).liquidations_of(DAY, now=END)
