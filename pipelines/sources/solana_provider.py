@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from assets.ports import Clock, SourceOutage
+from assets.ports import Clock
 from pipelines.clock import SystemClock
 from pipelines.sources.door import RATE_LIMIT_STATUS, Door, Retryable, host_of
 from pipelines.sources.evm_provider import (
@@ -48,11 +48,14 @@ def http_solana_node(
                 timeout=TIMEOUT_S,
                 allow_redirects=False,
             )
+            headers = {k.lower(): v for k, v in answer.headers.items()}
             line = door.line(f"answered HTTP {answer.status_code}", shown)
             if answer.status_code == RATE_LIMIT_STATUS:
-                raise door.asked_to_wait({k.lower(): v for k, v in answer.headers.items()}, host, line)
-            if answer.status_code >= 500:
-                raise Retryable(SourceOutage("unreachable", line, "server_error"))
+                raise door.asked_to_wait(headers, host, line)
+            # A wrong key is answered with 403: that is no ban.
+            refused = None if answer.status_code == 403 else door.refused(answer.status_code, headers, b"", host, line)
+            if isinstance(refused, Retryable):
+                raise refused
         return answer.status_code, answer.content
 
     return SolanaNode(lambda body: door.retry(lambda: once(body)), name)
