@@ -603,11 +603,38 @@ def _slow(rng: np.random.Generator, first_day: date, days_count: int) -> dict[st
                  "source": "macro", **lake}
             )  # fmt: skip
     return {
+        **{name: _frame(name, rows) for name, rows in _around_macro(last).items()},
         "etf_flows": _frame("etf_flows", flows),
         "holder_metrics": _frame("holder_metrics", holder_metrics(days)),
         "macro_observations": _frame("macro_observations", macro),
         "sentiment": _frame("sentiment", moods),
     }
+
+
+def _around_macro(last: date) -> dict[str, list[dict[str, object]]]:
+    """Return release days, consensus and rate expectations as one capture told them."""
+    lake = {
+        "payload_sha256": "0" * 64,
+        "capture_date_utc": last,
+        "ingested_at_utc": datetime.combine(last, time(12)),
+        "is_synthetic": False,
+    }
+    releases = [
+        {"venue": "fred", "series_id": "CPIAUCSL", "release_date_utc": last + timedelta(days=d), "source": "publisher", **lake}
+        for d in (-33, -3, 27)
+    ]  # fmt: skip
+    consensus = [
+        {"venue": "user_file", "series_id": "CPIAUCSL", "observation_date_utc": last.replace(day=1),
+         "consensus_native": 324.5, "unit": "index_1982_1984_100", "source": "macro_consensus", **lake}
+    ]  # fmt: skip
+    expectations = [
+        {"venue": "user_file", "meeting_date_utc": last + timedelta(days=9), "observed_date_utc": last - timedelta(days=d),
+         "target_low_bps": low, "target_high_bps": low + 25.0, "probability_frac": share, "source": "rate_expectations",
+         **lake}
+        for d, shares in ((2, (0.25, 0.75)), (1, (0.5, 0.5)))
+        for low, share in zip((375.0, 400.0), shares, strict=True)
+    ]  # fmt: skip
+    return {"macro_releases": releases, "macro_consensus": consensus, "rate_expectations": expectations}
 
 
 def _quarantine(first_day: date) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -21,6 +22,8 @@ from pipelines.sandbox.server import serve
 from pipelines.sandbox.world import World
 from pipelines.sources.files import import_files, load_mapping
 from pipelines.sources.publishers import publisher_class
+from quality.fields.dictionary import fields
+from quality.schemas.raw import RAW_TABLES
 
 FIRST, LAST = datetime(2026, 2, 20, 12), datetime(2026, 3, 10, 12)
 KEY = SecretStr("0123456789abcdef0123456789abcdef")
@@ -302,3 +305,106 @@ def test_a_revision_seen_later_leaves_what_was_known_before(tmp_path: Path, mart
     # And a query of the current marts, asked about the earlier day, still says what was known then.
     known = {(s, d): v for s, d, v in con.execute(AS_OF, [pinned.date()]).fetchall()}
     assert known[("CPIAUCSL", date(2025, 12, 1))] == _known(world, "CPIAUCSL", pinned.date())[date(2025, 12, 1)]
+
+
+@pytest.mark.trial("macro_vintages")
+def test_marts_of_any_vintages_are_those_of_a_naive_recomputation(
+    built: Built, tmp_path: Path, trial_count: Callable[..., int]
+) -> None:
+    rng = np.random.Generator(np.random.PCG64(5))
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
+        con.execute(f"attach '{built.path}' as built (read_only)")
+        for schema in ("staging", "intermediate", "seeds"):
+            con.execute(f"create schema {schema}")
+        for table in ("seeds.macro_series", "seeds.source_ranks"):
+            con.execute(f"create table {table} as select * from built.{table}")
+        for name in ("macro_releases", "macro_consensus"):
+            con.execute(f"create table staging.stg_lake__{name} ({_columns(name)})")
+        ranked = "intermediate.int_macro_observations_ranked"
+        for _ in range(trial_count(1_000, 20)):
+            rows = _random_vintages(rng)
+            con.execute(f"create or replace table {ranked} ({_columns('macro_observations')}, bucket_rank bigint)")
+            con.executemany(
+                f"insert into {ranked} by name select 'CPIAUCSL' as series_id, 'fred' as venue, 'publisher' as source,"
+                " 'index' as unit, true as is_synthetic, 1 as bucket_rank, ? as observation_date_utc,"
+                " ? as vintage_date_utc, ? as vintage_origin, ? as value_native",
+                rows,
+            )
+            sql = (built.target / "compiled/lowtide/models/marts/macro/fct_macro_observations.sql").read_text()
+            found = con.execute(
+                "select observation_date_utc, vintage_date_utc, value_native, previous_value_native"
+                f" from ({sql}) order by all"
+            ).fetchall()
+            assert found == _naive_observations(rows)
+            sql = (built.target / "compiled/lowtide/models/marts/macro/fct_macro_releases.sql").read_text()
+            found = con.execute(
+                "select release_date_utc, observation_date_utc, value_native, previous_known_native,"
+                f" previous_revised_native, release_origin from ({sql}) order by all"
+            ).fetchall()
+            assert found == _naive_releases(rows)
+
+
+def _columns(dataset: str) -> str:
+    """Return the columns of a staging relation for `create table`."""
+    lineage = fields("source", "capture_date_utc", "ingested_at_utc", "is_synthetic")
+    return ", ".join(f"{f.name} {f.sql_type}" for f in (*RAW_TABLES[dataset].fields, *lineage))
+
+
+_Row = tuple[date, date, str, float]
+
+
+def _random_vintages(rng: np.random.Generator) -> list[_Row]:
+    """Return figures of some months on some days, of both origins, few values so that many repeat."""
+    months = [
+        date(2025, int(m), 1) for m in sorted(rng.choice(np.arange(1, 9), size=int(rng.integers(1, 6)), replace=False))
+    ]
+    days = [
+        date(2025, 9, 1) + timedelta(days=int(d))
+        for d in sorted(rng.choice(12, size=int(rng.integers(1, 6)), replace=False))
+    ]
+    return [
+        (month, day, "captured" if rng.random() < 0.5 else "published", float(rng.integers(0, 3)))
+        for month in months
+        for day in days
+        if rng.random() < 0.6
+    ] or [(months[0], days[0], "published", 1.0)]  # fmt: skip
+
+
+def _value_as_of(rows: list[_Row], month: date, day: date) -> float | None:
+    known = [(vintage, value) for m, vintage, _, value in rows if m == month and vintage <= day]
+    return max(known)[1] if known else None
+
+
+def _before(rows: list[_Row], month: date) -> date | None:
+    return max((m for m, *_ in rows if m < month), default=None)
+
+
+def _naive_observations(rows: list[_Row]) -> list[tuple[Any, ...]]:
+    found = []
+    for month, day, origin, value in rows:
+        if origin == "captured" and _value_as_of(rows, month, day - timedelta(days=1)) == value:
+            continue
+        before = _before(rows, month)
+        found.append((month, day, value, None if before is None else _value_as_of(rows, before, day)))
+    return sorted(found, key=lambda row: row[:2])
+
+
+def _naive_releases(rows: list[_Row]) -> list[tuple[Any, ...]]:
+    first_look = min((day for _, day, origin, _ in rows if origin == "captured"), default=None)
+    found = []
+    for out in sorted({day for _, day, _, _ in rows}):
+        fresh = [
+            (month, origin, value)
+            for month, day, origin, value in rows
+            if day == out
+            and _value_as_of(rows, month, out - timedelta(days=1)) is None
+            and not (origin == "captured" and day == first_look)
+            and all(m < month for m, d, _, _ in rows if d < out)
+        ]
+        if not fresh:
+            continue
+        month, origin, value = max(fresh)
+        before, eve = _before(rows, month), out - timedelta(days=1)
+        known, revised = (None if before is None else _value_as_of(rows, before, at) for at in (eve, out))
+        found.append((out, month, value, known, revised, "vintages" if origin == "published" else "captures"))
+    return found
