@@ -1,7 +1,7 @@
 """What may be asked of a host now: until when it must not be asked, what its budget has left, whose turn it is.
 
 Belongs here: the state of a host that all processes of a machine share, because a venue counts by address and not by process.
-Does not: what an answer means (``transport.py``), what a request costs (ccxt's figure, handed in by the transport).
+Does not: what an answer means (``door.py``), what a request costs (ccxt's figure, handed in by the transport).
 
 The budget. ccxt prices a request at `cost` x `rateLimit` milliseconds of the host's time; all processes spend that time
 together. The arithmetic is pyrate-limiter's GCRA; the state is one number in a file of ours, because none of the library's
