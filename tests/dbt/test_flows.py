@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
+from publisher_clients import PublisherBench
 
-from pipelines.sandbox.etf_funds import is_trading_day
+from assets.lake.transform import batches_of
+from pipelines.clock import FixedClock
+from pipelines.lake.store import Lake
+from pipelines.lake.views import create_raw_views
+from pipelines.sandbox.etf_funds import fund_days, is_trading_day
+from pipelines.sandbox.holders import holder_days
+from pipelines.sandbox.server import Sandbox, serve
+from pipelines.sandbox.world import World
 
 
 def _latest(frame: pl.DataFrame, *day: str) -> pl.DataFrame:
@@ -118,3 +129,88 @@ def test_holders_are_owed_every_day(warehouse: Any) -> None:
         " where dataset = 'holder_metrics' group by all order by all"
     )
     assert rows == [("complete", "", 44), ("missing", "not_collected", 1)]
+
+
+SOURCES = {"farside": "etf_flows", "coin_metrics": "holder_metrics"}
+MODELS = (
+    "staging/lake/stg_lake__etf_flows",
+    "staging/lake/stg_lake__holder_metrics",
+    "intermediate/flows/int_etf_flows_ranked",
+    "intermediate/flows/int_holder_metrics_ranked",
+    "marts/flows/fct_etf_flows_daily",
+    "marts/flows/fct_holder_supply_daily",
+)
+
+
+def _look(sandbox: Sandbox, folder: Path, now: datetime, spoiled: Callable[[Any], Any] | None = None) -> Lake:
+    """Fetch from both publishers at an instant, and land what they show."""
+    clock = FixedClock(now)
+    lake = Lake(folder / "lake", clock=clock, code_version="1.0")
+    for venue, dataset in SOURCES.items():
+        client = PublisherBench(sandbox, venue, now, spoiled=spoiled).client
+        capture = client.fetch(dataset, now.date(), now.date())
+        lake.commit(
+            batches_of(
+                capture, dataset=dataset, venue=venue, source=client.source, days=[now.date()], now=now, is_synthetic=True
+            )
+        )  # fmt: skip
+    return lake
+
+
+def _mart(warehouse: Any, lake: Lake, query: str, as_of: datetime | None = None) -> list[tuple[Any, ...]]:
+    """Return what a query sees after the models' own SQL has run over a lake."""
+    path = lake.root / "warehouse.duckdb"
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as con:
+        create_raw_views(con, lake, as_of=as_of)
+        con.execute(f"attach '{warehouse.path}' as built (read_only)")
+        for schema in ("staging", "intermediate", "seeds", "marts"):
+            con.execute(f"create schema {schema}")
+        for table in ("seeds.source_ranks", "seeds.us_market_closures", "marts.dim_venues"):
+            con.execute(f"create table {table} as select * from built.{table}")
+        for model in MODELS:
+            sql = (warehouse.target / "compiled" / "lowtide" / "models" / f"{model}.sql").read_text()
+            schema, _, name = model.partition("/")
+            con.execute(f"create table {schema}.{name.rpartition('/')[2]} as {sql}")
+        return con.execute(query).fetchall()
+
+
+def test_the_mart_is_the_world_and_a_revision_does_not_reach_back(warehouse: Any, tmp_path: Path) -> None:
+    """Pages over HTTP, raw Parquet, staging and mart; a figure revised a day later is not in a view as of before."""
+    world = World(1, date(2025, 9, 1), 4, assets=("BTC",))
+    first, second = datetime(2025, 9, 3, 12), datetime(2025, 9, 4, 12)
+    last = [d for d in fund_days(world, "BTC") if d.day < first.date()][-1]
+    printed = (last.tenths["IBIT"], last.total)
+
+    def revise(body: Any) -> Any:
+        """Add a hundred million to a fund and to the total of one day, as publishers do without a word."""
+        if not isinstance(body, str) or "<title>Bitcoin" not in body:
+            return body
+        head, mark, tail = body.partition(f">{last.day.day:02d} Sep 2025<")
+        row, end, rest = tail.partition("</tr>")
+        for tenths in printed:
+            old, new = (f"{abs(t) / 10:,.1f}" for t in (tenths, tenths + 1_000))
+            assert tenths > 0 and row.count(f">{old}<") == 1
+            row = row.replace(f">{old}<", f">{new}<")
+        return head + mark + row + end + rest
+
+    flows = "select asset, fund, flow_date_utc, net_flow_usd::bigint from marts.fct_etf_flows_daily"
+    holders = "select asset, holder_date_utc, market_cap_usd::double, mvrv_x from marts.fct_holder_supply_daily"
+    with serve(world, now=first) as sandbox:
+        lake = _look(sandbox, tmp_path, first)
+        before = {r[:3]: r[3] for r in _mart(warehouse, lake, flows)}
+        lake = _look(sandbox, tmp_path, second, revise)
+    assert {key: usd for key, usd in before.items() if key[0] == "BTC"} == {
+        ("BTC", fund, d.day): tenths * 100_000
+        for d in fund_days(world, "BTC")
+        if d.day < first.date()
+        for fund, tenths in {**d.tenths, "TOTAL": d.total}.items()
+    }
+    after = {r[:3]: r[3] for r in _mart(warehouse, lake, flows)}
+    changed = {key[1]: after[key] - usd for key, usd in before.items() if after[key] != usd}
+    assert changed == {"IBIT": 100_000_000, "TOTAL": 100_000_000}
+    assert {r[:3]: r[3] for r in _mart(warehouse, lake, flows, as_of=first)} == before
+    told = {(a, d): (cap, mvrv) for a, d, cap, mvrv in _mart(warehouse, lake, holders)}
+    assert set(told) == {(a, d.day) for a in ("BTC", "ETH") for d in holder_days(world, a) if d.day < second.date()}
+    for d in holder_days(world, "BTC")[:-1]:
+        assert told["BTC", d.day] == (pytest.approx(d.market_cap_usd, abs=1e-3, rel=1e-12), d.mvrv_x)
