@@ -98,9 +98,9 @@ def flow_days(rows: Sequence[Sequence[str]]) -> list[FlowDay]:
         raise WrongTable("has no row that begins with a day such as 11 Jan 2024")
     head, days, foot = told[: places[0]], told[places[0] : places[-1] + 1], told[places[-1] + 1 :]
     funds = _funds(head)
-    if [row[0].casefold() for row in foot if row[0].casefold() in FOOT_LABELS][:1] != ["total"]:
-        raise WrongTable(f"does not end in rows from {TOTAL} to Minimum; it ends in {_shown([r[0] for r in foot])}")
     _demand_labels([row[0] for row in foot], FOOT_LABELS, "foot")
+    if not foot or foot[0][0] != TOTAL:
+        raise WrongTable(f"does not end in rows from {TOTAL} to Minimum; it ends in {_shown([r[0] for r in foot])}")
     found = [_flow_day(row, funds) for row in days]
     _demand_order([day_of(row[0]) or date.min for row in days])
     return [day for day in found if day is not None]
