@@ -123,7 +123,12 @@ def test_every_day_of_etf_flows_is_counted(home: Path, shared_data: Path, capsys
     assert mart["last"] == max(told) == "2026-08-21"
     assert Decimal(mart["total"]) == Decimal(mart["cumulative"]) == sum(told.values()) * 1_000_000
     assert Decimal(mart["total"]) == Decimal("52020900000")
-    first, last = (_rows(home, f"select {f}(coverage_date_utc)::varchar as d from fct_data_coverage_daily")[0]["d"] for f in ("min", "max"))  # fmt: skip
+    (calendar,) = _rows(
+        home,
+        "select min(coverage_date_utc)::varchar as first, max(coverage_date_utc)::varchar as last"
+        " from fct_data_coverage_daily where dataset = 'etf_flows'",
+    )
+    first, last = calendar["first"], calendar["last"]
     covered = _rows(
         home,
         "select coverage_status, count(*) as days, sum(expected_rows_count) as due, sum(observed_rows_count) as seen"
