@@ -14,7 +14,7 @@ https://api-docs.defillama.com (stablecoins: /stablecoins, /stablecoin/{id}, /st
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
 from functools import partial
@@ -34,8 +34,11 @@ STABLECOIN_URL = "https://stablecoins.llama.fi/stablecoin/{key}"
 PRICES_URL = "https://stablecoins.llama.fi/stablecoinprices"
 EXCHANGE_URL = "https://api.llama.fi/protocol/{slug}"
 
-# One history is some megabytes and one request: the largest coins, which are 98 % of all, are asked for.
+# One history is some megabytes and one request: the largest coins, which are nearly all there is, are asked for.
 STABLECOINS_COUNT = 20
+# An answer may lack so much of a whole. Lists and histories may name a small chain differently; a large one that is missing would
+# be read as coins that are gone.
+SHORT_FRAC = 0.01
 # Exchange -> the publisher's name of it.
 EXCHANGE_SLUGS = {
     "binance": "binance-cex",
@@ -114,8 +117,10 @@ def largest(coins: list[Any]) -> list[dict[str, Any]]:
     for coin in coins:
         circulating = figure(of(of(coin, "circulating"), str(of(coin, "pegType"))))
         price = figure(of(coin, "price")) or (1.0 if of(coin, "pegType") == "peggedUSD" else 0.0)
-        if circulating is not None and text(of(coin, "id")) is not None:
-            valued.append((-circulating * price, str(coin["id"]), coin))
+        key = text(of(coin, "id")) or ""
+        # The key becomes part of an address.
+        if circulating is not None and key.isascii() and key.isalnum():
+            valued.append((-circulating * price, key, coin))
     return [coin for _, _, coin in sorted(valued, key=lambda one: one[:2])]
 
 
@@ -204,13 +209,10 @@ def _history(body: bytes, coin: Mapping[str, Any], days: Days) -> dict[str, list
         raise WrongShape(f"holds no object `chainBalances` of the coin {key}")
     history = {chain: points for chain, told in balances.items() if isinstance(points := of(told, "tokens"), list)}
     listed = _object(of(coin, "chainCirculating"))
-    due = {c for c, told in listed.items() if (figure(of(of(told, "current"), peg)) or 0.0) > 0}
-    missing = sorted(due - {chain for chain, points in history.items() if points})
-    if missing:
-        raise WrongShape(
-            f"is short: it lacks {len(missing)} of {len(due)} chains of the coin {key} ({', '.join(missing)[:80]})"
-        )
-    return {chain: _of_days(points, days) for chain, points in history.items()}
+    due = {chain: figure(of(of(told, "current"), peg)) or 0.0 for chain, told in listed.items()}
+    found = {chain: points for chain, points in history.items() if points}
+    absent = _absent(due, found, f"of the coin {key}")
+    return {c: _of_days(points, days) for c, points in found.items()} | {c: [{}] for c in absent}
 
 
 def _chains(body: bytes, days: Days) -> dict[str, Any]:
@@ -219,19 +221,29 @@ def _chains(body: bytes, days: Days) -> dict[str, Any]:
     told, current = of(answer, "chainTvls"), of(answer, "currentChainTvls")
     if not isinstance(told, dict) or not isinstance(current, dict) or not current:
         raise WrongShape("holds no objects `chainTvls` and `currentChainTvls`")
-    due = [chain for chain, worth in current.items() if not _is_part(chain) and (figure(worth) or 0.0) > 0]
-    missing = [
-        chain for chain in due if not isinstance(of(told.get(chain), "tokens"), list) or not told[chain]["tokens"]
-    ]
-    if missing:
-        raise WrongShape(
-            f"is short: it lacks the tokens of {len(missing)} of {len(due)} chains ({', '.join(missing)[:80]})"
-        )
-    return {
-        chain: {name: _of_days(of(one, name), days) for name in ("tokens", "tokensInUsd")}
-        for chain, one in told.items()
-        if not _is_part(chain) and isinstance(of(one, "tokens"), list)
+    due = {chain: figure(worth) or 0.0 for chain, worth in current.items() if not _is_part(chain)}
+    found = {
+        c: one for c, one in told.items() if not _is_part(c) and of(one, "tokens") and isinstance(one["tokens"], list)
     }
+    absent = _absent(due, found, "with their tokens")
+    chains = {
+        c: {name: _of_days(of(one, name), days) for name in ("tokens", "tokensInUsd")} for c, one in found.items()
+    }
+    return chains | {c: {"tokens": [{"tokens": {"": None}}]} for c in absent}
+
+
+def _absent(due: Mapping[str, float], found: Container[str], what: str) -> list[str]:
+    """Return chains that an answer lacks and that hold next to nothing: each becomes a row that is refused.
+
+    Raises
+    ------
+    WrongShape
+        Where they hold more than `SHORT_FRAC` of the whole.
+    """
+    absent = sorted(chain for chain, held in due.items() if held > 0 and chain not in found)
+    if sum(due[chain] for chain in absent) > SHORT_FRAC * sum(due.values()):
+        raise WrongShape(f"is short: it lacks {len(absent)} of {len(due)} chains {what} ({', '.join(absent)[:80]})")
+    return absent
 
 
 def _of_days(points: Any, days: Days) -> list[Any]:

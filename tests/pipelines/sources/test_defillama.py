@@ -151,8 +151,12 @@ def _with(path: tuple[str, ...], value: Any) -> Callable[[Any], Any]:
         (SUPPLIES, lambda body: {} if isinstance(body, list) else body, "is no list of points"),
         (SUPPLIES, lambda body: [] if isinstance(body, list) else body, "is no list of points"),
         (EXCHANGES, _without("chainTvls"), "no objects `chainTvls`"),
-        (EXCHANGES, _without("chainTvls", "Bitcoin"), r"lacks the tokens of 1 of 2 chains \(Bitcoin\)"),
-        (EXCHANGES, _without("chainTvls", "Ethereum", "tokens"), r"lacks the tokens of 1 of 2 chains"),
+        (
+            EXCHANGES,
+            _without("chainTvls", "Bitcoin"),
+            r"is short: it lacks 1 of 2 chains with their tokens \(Bitcoin\)",
+        ),
+        (EXCHANGES, _without("chainTvls", "Ethereum", "tokens"), r"is short: it lacks 1 of 2 chains with their tokens"),
         (EXCHANGES, _with(("currentChainTvls",), {}), "no objects `chainTvls`"),
         (EXCHANGES, lambda _: {"message": "Protocol is not in our database"}, "no objects `chainTvls`"),
     ],
@@ -185,6 +189,36 @@ def test_an_amount_that_is_none_is_refused_and_the_others_stay(sandbox: Sandbox,
     assert refused.height == 4 * len(RESERVES)
     assert set(zip(refused["field"], refused["reason"], strict=True)) == {("balance_raw", reason)}
     assert "BTC" not in set(good["held_symbol"])
+
+
+def test_a_chain_that_holds_next_to_nothing_may_be_missing_and_is_noted(sandbox: Sandbox) -> None:
+    def spoil(body: Any) -> Any:
+        if isinstance(body, dict) and "peggedAssets" in body:
+            body["peggedAssets"][0]["chainCirculating"]["Tiny"] = {"current": {"peggedUSD": 5.0}}
+        if isinstance(body, dict) and "currentChainTvls" in body:
+            body["currentChainTvls"]["Tiny"] = 5.0
+        return body
+
+    for dataset, due in ((SUPPLIES, 1), (EXCHANGES, len(RESERVES))):
+        good, refused = RAW_TABLES[dataset].split(_fetched(sandbox, dataset, spoiled=spoil).rows, now=NOW)
+        assert refused.height == due
+        assert all('"tiny"' in record for record in refused["record_json"])
+        whole = _good(_fetched(sandbox, dataset), dataset)
+        assert good.drop("payload_sha256").equals(whole.drop("payload_sha256"))
+
+
+def test_a_key_that_is_no_key_is_not_asked(sandbox: Sandbox) -> None:
+    def spoil(body: Any) -> Any:
+        if isinstance(body, dict) and "peggedAssets" in body:
+            body["peggedAssets"].append({**body["peggedAssets"][0], "id": "../../x?y=1"})
+        return body
+
+    assert _good(_fetched(sandbox, SUPPLIES, spoiled=spoil), SUPPLIES).height
+    assert {seen.path for seen in sandbox.requests} == {
+        "/stablecoins",
+        "/stablecoinprices",
+        *(f"/stablecoin/{c.key}" for c in STABLECOINS),
+    }
 
 
 def test_a_figure_that_is_not_told_is_left_out_and_a_told_zero_is_kept(sandbox: Sandbox) -> None:
