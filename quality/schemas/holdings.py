@@ -9,7 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from quality.fields.dictionary import fields
-from quality.schemas.lending import amount_laws, hash_law
+from quality.schemas.lending import amount_laws
 from quality.tables import Rule, Table
 
 _c = pl.col
@@ -104,7 +104,8 @@ EXCHANGE_RESERVES = Table(
             ~_c("holder_address").str.contains(r"^(all|0x[0-9a-f]{40})$"),
             "holder_address_is_an_address_or_all",
         ),
-        hash_law("block_hash"),
+        # Accounts are read from EVM chains only.
+        Rule("bad_hash", "block_hash", ~_c("block_hash").str.contains(r"^0x[0-9a-f]{64}$"), "block_hash_is_a_hash"),
         Rule(
             "unknown_amounts_unit",
             "amounts_unit",

@@ -39,8 +39,7 @@ def _address(name: str) -> Rule:
     return Rule("bad_address", name, _written(name, 40, "32,44"), f"{name}_is_an_address")
 
 
-def hash_law(name: str) -> Rule:
-    """Return the law of a block's or transaction's hash."""
+def _hash(name: str) -> Rule:
     # 32 bytes; a transaction of Solana is named by its signature of 64.
     base58 = "64,88" if name == "transaction_hash" else "32,44"
     return Rule("bad_hash", name, _written(name, 64, base58), f"{name}_is_a_hash")
@@ -125,7 +124,7 @@ LENDING_LIQUIDATIONS = Table(
         _VENUE_NAMES,
         *(_address(c) for c in ("market_address", "user_address", "liquidator_address")),
         *(_address(c) for c in ("collateral_address", "debt_address")),
-        *(hash_law(c) for c in ("block_hash", "transaction_hash")),
+        *(_hash(c) for c in ("block_hash", "transaction_hash")),
         Rule(
             "unknown_amounts_unit",
             "amounts_unit",
@@ -212,7 +211,7 @@ LENDING_RESERVES = Table(
         _VENUE_NAMES,
         _address("market_address"),
         _address("token_address"),
-        hash_law("block_hash"),
+        _hash("block_hash"),
         *(_share_of(c) for c in ("ltv_frac", "liquidation_threshold_frac", "protocol_fee_frac", "reserve_factor_frac")),
         Rule(
             "ltv_above_threshold",
@@ -257,7 +256,7 @@ LENDING_POSITIONS = Table(
     rules=(
         _VENUE_NAMES,
         *(_address(c) for c in ("market_address", "user_address", "token_address")),
-        hash_law("block_hash"),
+        _hash("block_hash"),
         *(
             Rule("not_a_uint256", c, _not_uint256(c), f"{c}_is_a_uint256")
             for c in ("supplied_raw", "borrowed_raw", "health_factor_raw")
