@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: `lowtide --help` answers in under 0.3 s.
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -397,7 +398,8 @@ def sandbox_serve(
         OUT.print(f"world      seed {seed}, {world.first_day} to {world.last_day}, crash on {crash_day}, synthetic")
         at_base = f"LOWTIDE_EXCHANGE_BASE_URL={running.base_url} LOWTIDE_PUBLISHED_BASE_URL={running.base_url}"
         OUT.print(plain(f"use it     {at_base} LOWTIDE_CLOCK={present.isoformat()}"))
-        OUT.print(plain(f'its chain  LOWTIDE_RPC_URLS=\'{{"ethereum": ["{running.base_url}/rpc/ethereum"]}}\''))
+        chains = {chain: [f"{running.base_url}/rpc/{chain}"] for chain in ("ethereum", "solana")}
+        OUT.print(plain(f"its chains LOWTIDE_RPC_URLS='{json.dumps(chains)}'"))
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -31,6 +31,7 @@ from pipelines.sources.lending_markets import (
     DEPLOYMENTS,
     SOLANA_DEPLOYMENTS,
     in_sandbox,
+    solana_in_sandbox,
 )
 from pipelines.universe import followed, load_universe
 
@@ -248,9 +249,10 @@ def lending_of(home: Home, settings: Settings, clock: Clock | None = None) -> di
         deployment = in_sandbox(DEPLOYMENTS[venue]) if is_demo else DEPLOYMENTS[venue]
         if deployment.chain in nodes:
             markets[venue] = LendingSource(deployment, nodes[deployment.chain], is_synthetic=is_demo)
-    for venue, market in SOLANA_DEPLOYMENTS.items():
+    for venue, real in SOLANA_DEPLOYMENTS.items():
+        market = solana_in_sandbox(real) if is_demo else real
         if market.chain in nodes:
-            markets[venue] = SolanaLendingSource(market, nodes[market.chain])
+            markets[venue] = SolanaLendingSource(market, nodes[market.chain], is_synthetic=is_demo)
     return markets
 
 

@@ -15,10 +15,13 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 PROGRAM = "KLend2g3cP87fffoy8q1mQqGKjrxjC8boSyAYavgmjD"
 TOKENS = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+# Where the real main market is.
+MAIN_MARKET = "7u3HeHxYDLhnCoErrtycNokbQYbWGzLs6JSDqGAv5PfF"
 FRACTION = 1 << 60
 _DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -126,7 +129,7 @@ class Market:
     obligations: dict[int, Obligation] = field(default_factory=dict)
     # Liquidation threshold in per cent by elevation group.
     groups: dict[int, int] = field(default_factory=lambda: {1: 90})
-    address: bytes = field(default_factory=lambda: named_key("market"))
+    address: bytes = field(default_factory=lambda: unbase58(MAIN_MARKET))
 
     def open(self, number: int, deposits: dict[str, int], borrows: dict[str, int], group: int = 0) -> Obligation:
         """Deposit tokens and borrow tokens, in base units; the reserves keep the books."""
@@ -160,6 +163,17 @@ class Market:
     def held(self, obligation: Obligation, symbol: str) -> int:
         """Return what an obligation's claims are worth in base units."""
         return self.reserves[symbol].worth(obligation.deposits.get(symbol, 0))
+
+    def is_sound(self, number: int) -> bool:
+        """Return whether collateral at its thresholds is worth more than the debt after borrow factors."""
+        obligation = self.obligations[number]
+        cover = debt = Fraction(0)
+        for symbol in {*obligation.deposits, *obligation.borrows}:
+            r = self.reserves[symbol]
+            unit = Fraction(r.price_sf, FRACTION * 100 * 10**r.decimals)
+            cover += unit * self.held(obligation, symbol) * (self.groups.get(obligation.group) or r.threshold_pct)
+            debt += unit * self.owed(obligation, symbol) * (100 if obligation.group else r.borrow_factor_pct)
+        return cover > debt
 
     def liquidate(
         self, number: int, seized: str, repaid: str, *, liquidator: str, is_claims: bool = False

@@ -47,6 +47,7 @@ from pipelines.sandbox.wire_htx import HtxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_kraken import KrakenWire
 from pipelines.sandbox.wire_okx import OkxWire
+from pipelines.sandbox.wire_solana import SolanaWire
 from pipelines.sandbox.wire_treasury import TreasuryWire
 from pipelines.sandbox.world import World
 
@@ -213,6 +214,7 @@ def wires_of(world: World) -> list[Wire]:
         CoinMetricsWire(world),
         DefiLlamaWire(world),
         EvmWire(world),
+        SolanaWire(world),
     ]
 
 

@@ -98,6 +98,14 @@ SOLANA_DEPLOYMENTS: dict[str, SolanaDeployment] = {
     )
 }  # fmt: skip
 
+SANDBOX_GENESIS_HASH = "CmpNeggWJ4JaWJeJ8YKN1Zypmk7uvQq3PECGUCAEMbky"
+
+
+def solana_in_sandbox(deployment: SolanaDeployment) -> SolanaDeployment:
+    """Return a market as the sandbox's cluster has it: where it is, under another genesis."""
+    return replace(deployment, genesis_hash=SANDBOX_GENESIS_HASH)
+
+
 # Markets that runs read; v2 is read on request only: its history is an import (docs/importing.md).
 AAVE_VENUES = tuple(d.venue for d in DEPLOYMENTS.values() if d.protocol == "aave_v3")
 LENDING_VENUES = (*AAVE_VENUES, *SOLANA_DEPLOYMENTS)
