@@ -16,6 +16,7 @@ after borrow factors exceeds the collateral at its thresholds), ``handlers/handl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -142,6 +143,17 @@ def group_thresholds(data: bytes) -> dict[int, Fraction]:
     return {int(g["id"]): Fraction(int(g["threshold_pct"]), 100) for g in record["elevation_groups"] if g["id"]}
 
 
+@dataclass(frozen=True)
+class _Leg:
+    """What an obligation has of one reserve in base units, and by which rules it counts."""
+
+    reserve: KaminoReserve
+    held: int
+    owed: int
+    threshold: Fraction
+    factor: Fraction
+
+
 def position_rows(
     address: str, data: bytes, reserves: Mapping[str, KaminoReserve], groups: Mapping[int, Fraction]
 ) -> list[Row]:
@@ -156,56 +168,67 @@ def position_rows(
     group = int(record["elevation_group"])
     if group and group not in groups:
         raise SourceOutage("venue_error", f"obligation {address} is in elevation group {group}, which the market lacks")
-    held, owed = {}, {}
     try:
-        for slot in record["deposits"]:
-            if int(slot["amount"]):
-                reserve = reserves[key(slot["reserve"])]
-                held[reserve.address] = reserve.tokens(int(slot["amount"]))
-        for slot in record["borrows"]:
-            if wide(slot["amount_sf"]):
-                reserve = reserves[key(slot["reserve"])]
-                # Interest since the obligation's last refresh: the reserve's index over the obligation's.
-                grown = (
-                    Fraction(wide(slot["amount_sf"]), ONE_SF)
-                    * reserve.rate
-                    / (wide(slot["cumulative_rate_bsf"]) or reserve.rate or 1)
-                )
-                owed[reserve.address] = _up(grown)
+        legs = _legs(record, reserves, groups.get(group))
     except KeyError as error:
         raise SourceOutage(
             "venue_error", f"obligation {address} names reserve {error}, which the market lacks"
         ) from None
-    if not owed:
+    if not any(leg.owed for leg in legs):
         return []
-    of_account = [reserves[a] for a in sorted({*held, *owed})]
-    threshold = {r.address: groups[group] if group else r.threshold for r in of_account}
-    factor = {r.address: Fraction(1) if group else r.borrow_factor for r in of_account}
-    collateral = sum((r.value(held.get(r.address, 0)) for r in of_account), Fraction(0))
-    cover = sum((r.value(held.get(r.address, 0)) * threshold[r.address] for r in of_account), Fraction(0))
-    debt = sum((r.value(owed.get(r.address, 0)) for r in of_account), Fraction(0))
-    adjusted = sum((r.value(owed.get(r.address, 0)) * factor[r.address] for r in of_account), Fraction(0))
+    values = [(leg.reserve.value(leg.held), leg.reserve.value(leg.owed)) for leg in legs]
+    collateral, debt = (sum(side, Fraction(0)) for side in zip(*values, strict=True))
+    cover = sum((held * leg.threshold for leg, (held, _) in zip(legs, values, strict=True)), Fraction(0))
+    adjusted = sum((owed * leg.factor for leg, (_, owed) in zip(legs, values, strict=True)), Fraction(0))
     health = cover * 10**18 // adjusted if adjusted else _NO_DEBT
-    prices = _liquidation_prices(of_account, held, owed, threshold, factor)
+    account = {
+        "user_address": address,
+        "account_collateral_usd": float(collateral),
+        "account_debt_usd": float(debt),
+        "account_threshold_frac": float(cover / collateral) if collateral else 0.0,
+        "health_factor_raw": str(health),
+        "health_factor_x": None if health == _NO_DEBT else health / 10**18,
+    }
     return [
-        {
-            "user_address": address,
-            "token_symbol": r.symbol,
-            "token_address": r.mint,
-            "token_decimals_count": r.decimals,
-            "supplied_raw": str(held.get(r.address, 0)),
-            "borrowed_raw": str(owed.get(r.address, 0)),
-            "is_collateral": held.get(r.address, 0) > 0 and threshold[r.address] > 0,
-            "oracle_price_quote": float(r.price),
-            "liquidation_threshold_frac": float(threshold[r.address]),
+        account
+        | {
+            "token_symbol": leg.reserve.symbol,
+            "token_address": leg.reserve.mint,
+            "token_decimals_count": leg.reserve.decimals,
+            "supplied_raw": str(leg.held),
+            "borrowed_raw": str(leg.owed),
+            "is_collateral": leg.held > 0 and leg.threshold > 0,
+            "oracle_price_quote": float(leg.reserve.price),
+            "liquidation_threshold_frac": float(leg.threshold),
             "est_liquidation_price_quote": price,
-            "account_collateral_usd": float(collateral),
-            "account_debt_usd": float(debt),
-            "account_threshold_frac": float(cover / collateral) if collateral else 0.0,
-            "health_factor_raw": str(health),
-            "health_factor_x": None if health == _NO_DEBT else health / 10**18,
         }
-        for r, price in zip(of_account, prices, strict=True)
+        for leg, price in zip(legs, _liquidation_prices(legs), strict=True)
+    ]
+
+
+def _legs(record: Any, reserves: Mapping[str, KaminoReserve], of_group: Fraction | None) -> list[_Leg]:
+    """Return an obligation's legs in order of reserve; in an elevation group its threshold holds, and no borrow factor."""
+    held: Counter[str] = Counter()
+    owed: Counter[str] = Counter()
+    for slot in record["deposits"]:
+        if int(slot["amount"]):
+            reserve = reserves[key(slot["reserve"])]
+            held[reserve.address] += reserve.tokens(int(slot["amount"]))
+    for slot in record["borrows"]:
+        if wide(slot["amount_sf"]):
+            reserve = reserves[key(slot["reserve"])]
+            # Interest since the obligation's last refresh: the reserve's index over the obligation's.
+            since = Fraction(reserve.rate, wide(slot["cumulative_rate_bsf"]) or reserve.rate or 1)
+            owed[reserve.address] += _up(Fraction(wide(slot["amount_sf"]), ONE_SF) * since)
+    return [
+        _Leg(
+            r,
+            held[r.address],
+            owed[r.address],
+            r.threshold if of_group is None else of_group,
+            r.borrow_factor if of_group is None else Fraction(1),
+        )
+        for r in (reserves[a] for a in sorted({*held, *owed}))
     ]
 
 
@@ -273,21 +296,15 @@ def _call_row(transaction: Transaction, place: int, one: Instruction, reserves: 
     }
 
 
-def _liquidation_prices(
-    reserves: Sequence[KaminoReserve],
-    held: Mapping[str, int],
-    owed: Mapping[str, int],
-    threshold: Mapping[str, Fraction],
-    factor: Mapping[str, Fraction],
-) -> Iterator[float | None]:
-    """Yield per reserve the price of its token at which health is 1, all others fixed; None where there is none."""
-    held_base = np.array([held.get(r.address, 0) / 10**r.decimals for r in reserves])
-    owed_base = np.array([float(factor[r.address]) * owed.get(r.address, 0) / 10**r.decimals for r in reserves])
-    price = np.array([float(r.price) for r in reserves])
-    thresholds = np.array([float(threshold[r.address]) for r in reserves])
-    cover, debt = held_base * price * thresholds, owed_base * price
+def _liquidation_prices(legs: Sequence[_Leg]) -> Iterator[float | None]:
+    """Yield per leg the price of its token at which health is 1, all others fixed; None where there is none."""
+    held = np.array([leg.held / 10**leg.reserve.decimals for leg in legs])
+    owed = np.array([float(leg.factor) * leg.owed / 10**leg.reserve.decimals for leg in legs])
+    price = np.array([float(leg.reserve.price) for leg in legs])
+    threshold = np.array([float(leg.threshold) for leg in legs])
+    cover, debt = held * price * threshold, owed * price
     found = collateral_liquidation_price(
-        held_base, thresholds, np.maximum(cover.sum() - cover, 0.0), np.maximum(debt.sum() - debt, 0.0), owed_base
+        held, threshold, np.maximum(cover.sum() - cover, 0.0), np.maximum(debt.sum() - debt, 0.0), owed
     )
     yield from (None if np.isnan(x) else float(x) for x in found)
 
