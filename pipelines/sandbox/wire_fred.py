@@ -27,6 +27,8 @@ FIRST_DAY, OPEN_END = date(1776, 7, 4), date(9999, 12, 31)
 # Releases by number: the series that dates them.
 RELEASES = {10: "CPIAUCSL", 50: "PAYEMS"}
 ANNOUNCED_MONTHS = 2
+# The day of a year on which release 10 brings new seasonal factors and no new month; FRED lists it among the others.
+REVISION_DAY = (2, 5)
 
 
 class FredWire:
@@ -129,6 +131,8 @@ class FredWire:
         is_announced = query.get("include_release_dates_with_no_data") == "true"
         since, until = _day(query, "realtime_start", FIRST_DAY), _day(query, "realtime_end", OPEN_END)
         days = [released(series, month) for month in months]
+        if series == "CPIAUCSL":
+            days = sorted([*days, *(date(year, *REVISION_DAY) for year in {month.year for month in months})])
         records = [
             {"release_id": number, "date": day.isoformat()}
             for day in days

@@ -2,7 +2,7 @@
 
 WORDS: dict[str, str] = {
     "release_date_utc": "Day on which the figure came out, or will.",
-    "release_status": "out, announced (the day lies ahead) or missing (the day has passed and no figure of it is known).",
+    "release_status": "out, announced (the day lies ahead) or no_new_figure (the day has passed: it brought revisions alone, or was put off).",
     "release_origin": (
         "calendar (the publisher's list of release days), vintages (the day from which the publisher had the figure) or captures "
         "(the day on which we first saw it: it may have come out before)."

@@ -189,8 +189,17 @@ def test_what_is_announced_is_not_out_yet(built: Built) -> None:
         ("UNRATE", date(2026, 6, 5)),
     ]
     assert {(value, origin) for _, _, value, origin in rows} == {(None, "calendar")}
-    missing = "select count(*) from marts.fct_macro_releases where release_status = 'missing'"
-    assert built.rows(missing) == [(0,)]
+    assert {status for (status,) in built.rows("select release_status from marts.fct_macro_releases")} == {
+        "out", "announced", "no_new_figure",
+    }  # fmt: skip
+
+
+def test_a_listed_day_without_a_new_figure_is_called_so(built: Built) -> None:
+    rows = built.rows(
+        "select series_id, release_date_utc, value_native, consensus_native, release_origin"
+        " from marts.fct_macro_releases where release_status = 'no_new_figure' order by 1, 2"
+    )
+    assert rows == [("CPIAUCSL", date(year, 2, 5), None, None, "calendar") for year in (2025, 2026)]
 
 
 def test_a_surprise_against_consensus_needs_the_same_unit(built: Built) -> None:

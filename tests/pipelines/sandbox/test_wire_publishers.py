@@ -126,6 +126,7 @@ def test_announced_releases_are_told_on_demand(ask: Ask) -> None:
     assert max(one["date"] for one in body["release_dates"]) == "2026-02-12"
     announced = ask(RELEASE_DATES, release_id=10, include_release_dates_with_no_data="true", **KEY)
     assert max(one["date"] for one in announced["release_dates"]) == "2026-06-12"
+    assert "2026-02-05" in {one["date"] for one in body["release_dates"]}
 
 
 def test_the_curve_is_a_table_of_a_year_newest_first(ask: Ask) -> None:

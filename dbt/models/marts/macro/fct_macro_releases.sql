@@ -98,7 +98,7 @@ days as (
             when r.series_id is not null then 'out'
             -- The day of the last look itself was not over.
             when c.release_date_utc >= c.last_look_date_utc then 'announced'
-            else 'missing'
+            else 'no_new_figure'
         end as release_status,
         case
             when c.series_id is not null then 'calendar'
