@@ -8,6 +8,13 @@ with vintages as (
     where bucket_rank = 1
 ),
 
+-- A capture that found the same figure as the one before it is not a new vintage.
+kept as (
+    select *
+    from vintages
+    where not (vintage_origin = 'captured' and value_native is not distinct from value_before_native)
+),
+
 -- A published vintage holds what changed alone, so the figure before it is looked up as it was known then.
 placed as (
     select
@@ -16,7 +23,7 @@ placed as (
             partition by series_id order by observation_date_utc
             range between unbounded preceding and interval 1 day preceding
         ) as previous_date_utc
-    from vintages
+    from kept
 )
 
 select
@@ -33,11 +40,9 @@ select
     o.source,
     o.is_synthetic
 from placed as o
-asof left join vintages as p
+asof left join kept as p
     on
         o.series_id = p.series_id
         and o.previous_date_utc = p.observation_date_utc
         and o.vintage_date_utc >= p.vintage_date_utc
 left join {{ ref('macro_series') }} as s on o.series_id = s.series_id
--- A capture that found the same figure as the one before it is not a new vintage.
-where not (o.vintage_origin = 'captured' and o.value_native is not distinct from o.value_before_native)
