@@ -197,7 +197,7 @@ def merged(held: Iterable[pl.DataFrame], new: pl.DataFrame, table: Table) -> Ite
             continue
         both = pl.concat([kept.with_columns(__held=True), new.with_columns(__held=False)]).sort(grain)
         # What stands behind the last held row may belong behind rows of the next piece.
-        end = both.select(pl.arg_where("__held").last()).item() + 1
+        end = both.select(pl.arg_where(pl.col("__held")).last()).item() + 1
         both = both.drop("__held")
         new = both[end:]
         yield both[:end]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -100,6 +100,8 @@ class ExchangeAccounts:
     """
 
     source = "rpc"
+    left_out: Mapping[str, str] = {}
+    shows_all = False
 
     def __init__(
         self,
