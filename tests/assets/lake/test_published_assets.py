@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -150,3 +151,32 @@ def test_a_page_in_another_layout_is_an_outage_and_what_was_there_stays(tmp_path
     assert (outage.status, outage.key.dataset) == ("venue_error", "etf_flows")
     assert "no Total over its last column" in outage.origin_note
     assert home.rows().equals(before)
+
+
+def test_release_days_need_a_key_and_the_key_stays_out_of_the_home(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "plain", sandbox)
+    done = home.run(venue="fred", dataset="macro_releases")
+    (materialized,) = done.asset_materializations_for_node("lake__fred_macro_releases")
+    assert materialized.metadata["status"].value == "needs LOWTIDE_FRED_API_KEY"
+    assert (home.lake.current(), home.lake.outages(), sandbox.requests) == ([], [], [])
+
+    canary = "canary0123456789abcdefcanary0123"
+    monkeypatch.setenv("LOWTIDE_FRED_API_KEY", canary)
+    home = Home(tmp_path / "keyed", sandbox)
+    events = ""
+    for dataset in ("macro_releases", "macro_observations"):
+        done = home.run(venue="fred", dataset=dataset)
+        events += " ".join(f"{event} {event.event_specific_data}" for event in done.all_events)
+    sandbox.restart(faults=Faults((Fault("geoblocked", times=9),)))
+    assert home.run(venue="fred", dataset="macro_releases").success
+    assert {g.key.dataset for g in home.lake.current()} == {"macro_releases", "macro_observations"}
+    assert [o.status for o in home.lake.outages()] == ["geoblocked"]
+    assert all(seen.query["api_key"] == canary for seen in sandbox.requests)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    packed = b"".join(path.read_bytes() for path in files if path.suffix != ".gz")
+    unpacked = b"".join(gzip.decompress(path.read_bytes()) for path in files if path.suffix == ".gz")
+    assert unpacked
+    for said in (packed, unpacked, events.encode()):
+        assert canary.encode() not in said
