@@ -55,7 +55,9 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
         "fear_greed",
         "leverage_tiers",
         "macro",
+        "macro_consensus",
         "multivenue",
+        "rate_expectations",
         "tardis",
     ]
     assert {m.name: m.datasets for m in mappings} == {
@@ -67,6 +69,8 @@ def test_shipped_mappings_load_under_their_file_names() -> None:
         "fear_greed": ("sentiment",),
         "leverage_tiers": ("leverage_tiers",),
         "macro": ("macro_observations",),
+        "macro_consensus": ("macro_consensus",),
+        "rate_expectations": ("rate_expectations",),
         "multivenue": ("candles", "funding_rates", "open_interest", "liquidations"),
         "tardis": ("liquidations", "open_interest", "depth_bands"),
     }
@@ -179,7 +183,7 @@ def test_file_that_is_no_mapping_is_refused(written: Callable[[str], Path], text
 
 def test_unknown_name_tells_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        MappingError, match=r"etf_flows, etf_flows_by_fund, fear_greed, leverage_tiers, macro, multivenue"
+        MappingError, match=r"etf_flows, etf_flows_by_fund, fear_greed, leverage_tiers, macro, macro_consensus, multivenue"
     ):
         load_mapping("multivenu")
     with pytest.raises(MappingError, match="cannot be read"):
