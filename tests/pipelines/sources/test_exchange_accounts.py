@@ -158,7 +158,7 @@ class _Fixed:
         return f"0x{self.number:064x}" if data[2:10] == "70a08231" else None
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(number=st.integers(0, 2**256 - 1))
 def test_a_balance_is_exact_as_text(number: int) -> None:
     chain = Chain(
