@@ -1,5 +1,5 @@
-{#- Releases are read off the vintages: a figure newer than all before it came out on the day on which it is first known. What
-    our first capture of a series shows came out before, nobody knows when, and is no release. -#}
+{#- Releases are read off the vintages: a figure newer than all before it came out on the day on which it is first
+    known. What our first capture of a series shows came out before, nobody knows when, and is no release. -#}
 with vintages as (
     select
         v.*,
