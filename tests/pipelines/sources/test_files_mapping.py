@@ -183,7 +183,8 @@ def test_file_that_is_no_mapping_is_refused(written: Callable[[str], Path], text
 
 def test_unknown_name_tells_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        MappingError, match=r"etf_flows, etf_flows_by_fund, fear_greed, leverage_tiers, macro, macro_consensus, multivenue"
+        MappingError,
+        match=r"etf_flows, etf_flows_by_fund, fear_greed, leverage_tiers, macro, macro_consensus, multivenue",
     ):
         load_mapping("multivenu")
     with pytest.raises(MappingError, match="cannot be read"):
