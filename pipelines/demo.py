@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dagster import AssetKey
+from pydantic import SecretStr
 
 from pipelines.clock import FixedClock
 from pipelines.home import Home
@@ -20,6 +21,7 @@ from pipelines.resources import build_resources
 from pipelines.runs import RunOutcome, Watch, execute, open_instance
 from pipelines.settings import Settings
 from pipelines.sources.exchanges import AS_OF_NOW, EXCHANGES, ON_REQUEST
+from pipelines.sources.publishers import PUBLISHERS
 
 if TYPE_CHECKING:
     from pipelines.sandbox.server import Sandbox
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 # A world of its own: the dates are real calendar days, the prices never were.
 CRASH_DAY = date(2026, 3, 10)
 HISTORY_DAYS = 32
-# The first venue has the whole history, the others these last days: every format is seen and nobody waits for it.
-OTHERS_DAYS = 3
+# The first venue and the publishers have the whole history, the others and the chain these last days: every format is seen and
+# nobody waits for it.
+OTHERS_DAYS = 2
 SEED = 7
 # Four wire formats; the others would only cost time.
 VENUES = ("binance", "bybit", "okx", "hyperliquid")
@@ -39,7 +42,18 @@ _OF_THE_DAY = [
     for dataset in EXCHANGES[venue]
     if dataset in AS_OF_NOW or (venue, dataset) in (("hyperliquid", "open_interest"), ("okx", "liquidations"))
 ]
-FILES = (("macro", "macro"), ("etf_flows", "flows"), ("fear_greed", "sentiment"), ("leverage_tiers", "leverage_tiers"))
+# Binance shows its tiers to customers alone: users bring them as a file.
+FILES = (("leverage_tiers", "leverage_tiers"),)
+CHAIN, LENDING_VENUE = "ethereum", "aave_v3_ethereum"
+# A snapshot is of the newest final block: half an hour later it would stand under the next day.
+_CHAIN_OF_THE_DAY = [AssetKey(["lake", f"{LENDING_VENUE}_{d}"]) for d in ("lending_reserves", "lending_positions")]
+_CHAIN_DAYS = [
+    AssetKey(["lake", f"{LENDING_VENUE}_lending_liquidations"]),
+    AssetKey(["lake", f"{CHAIN}_exchange_reserves"]),
+]
+_PUBLISHED = [AssetKey(["lake", f"{p}_{dataset}"]) for p, datasets in PUBLISHERS.items() for dataset in datasets]
+# The sandbox's FRED takes any key: with one it tells vintages and release days.
+FRED_KEY = SecretStr("0" * 32)
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,15 @@ def run_demo(
 
     _import_files(home, settings, world, after, watch)
     with serve(world, now=late) as market:
-        at = settings.model_copy(update={"exchange_base_url": market.base_url})
+        at = settings.model_copy(
+            update={
+                "exchange_base_url": market.base_url,
+                "published_base_url": market.base_url,
+                "publishers": tuple(PUBLISHERS),
+                "fred_api_key": FRED_KEY,
+                "rpc_urls": {CHAIN: (SecretStr(f"{market.base_url}/rpc/{CHAIN}"),)},
+            }
+        )
         # One code location for all visits: our clock is the market's, which is moved between them.
         defs = build_defs(resources=build_resources(home, at, clock=MarketClock(market)))
 
@@ -100,13 +122,14 @@ def run_demo(
             market.now = now
             return execute(defs, instance, job, days, watch=watch, tags=tags, only=only)
 
-        outcome = visit(late, "collect_raw", [CRASH_DAY], [AssetKey(["lake", f"{v}_{d}"]) for v, d in _OF_THE_DAY])
+        of_the_day = [AssetKey(["lake", f"{venue}_{dataset}"]) for venue, dataset in _OF_THE_DAY]
+        outcome = visit(late, "collect_raw", [CRASH_DAY], [*of_the_day, *_CHAIN_OF_THE_DAY])
         reference, *others = VENUES
         if outcome.is_success:
-            outcome = visit(after, "collect_raw", [first, CRASH_DAY], _assets_of([reference]))
-        if others and outcome.is_success:
+            outcome = visit(after, "collect_raw", [first, CRASH_DAY], [*_assets_of([reference]), *_PUBLISHED])
+        if outcome.is_success:
             begin = max(first, CRASH_DAY - timedelta(days=OTHERS_DAYS - 1))
-            outcome = visit(after, "collect_raw", [begin, CRASH_DAY], _assets_of(others))
+            outcome = visit(after, "collect_raw", [begin, CRASH_DAY], [*_assets_of(others), *_CHAIN_DAYS])
         if outcome.is_success:
             outcome = visit(after, "build_day", [CRASH_DAY])
     return DemoResult(outcome, home.reports / CRASH_DAY.isoformat() / "report.html", home.snapshot, CRASH_DAY)
@@ -122,7 +145,7 @@ def _assets_of(venues: Sequence[str]) -> list[AssetKey]:
 
 
 def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:
-    """Write the world's macro, flow and sentiment figures and leverage tiers as files and import them as a user would."""
+    """Write the world's leverage tiers as a file and import it as a user would."""
     from pipelines.resources import lake_of  # noqa: PLC0415
     from pipelines.sources.files import import_files, load_mapping  # noqa: PLC0415
 
