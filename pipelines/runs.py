@@ -28,6 +28,8 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.sql import create_engine
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from sqlalchemy.event import listen
+from sqlalchemy.pool import QueuePool
 
 from pipelines.home import Home
 
@@ -66,22 +68,31 @@ def open_instance(home: Home) -> DagsterInstance:
 
 
 def _keep_engines() -> None:
-    """Let Dagster's SQLite storages use one SQLAlchemy engine per file.
+    """Let Dagster's SQLite storages keep an engine and a connection per file.
 
-    They make one per statement, and what SQLAlchemy compiles is kept by engine: every insert of every event was compiled anew, a
-    quarter of a run's processor time. Connections are still opened and closed per statement (the engines pool none).
+    They make both anew for every statement: SQLAlchemy compiles the statement again, the file's log is folded into it at every
+    close, and the disk is waited for at every event. That was a third of a run. A power cut may now cost the last events of the
+    history; a killed process costs none, and the lake and the warehouse do not depend on it.
     """
     for module in (sqlite_event_log, sqlite_run_storage):
         module.create_engine = _engine_of  # type: ignore[attr-defined]
 
 
-_ENGINES: dict[str, Any] = {}
+_ENGINES: dict[tuple[str, int], Any] = {}
 
 
 def _engine_of(url: str, **options: Any) -> Any:
-    if url not in _ENGINES:
-        _ENGINES[url] = create_engine(url, **options)
-    return _ENGINES[url]
+    try:
+        # A file that was removed and made again is another one.
+        file = (url, os.stat(url.removeprefix("sqlite:///")).st_ino)
+    except FileNotFoundError:
+        return create_engine(url, **options)
+    if file not in _ENGINES:
+        engine: Any = create_engine(url, **{**options, "poolclass": QueuePool})
+        listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=NORMAL"))
+        engine.dispose = lambda **_: None  # called after every statement
+        _ENGINES[file] = engine
+    return _ENGINES[file]
 
 
 def bury_dead_runs(instance: DagsterInstance) -> list[str]:
