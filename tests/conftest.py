@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from pytest_socket import socket_allow_hosts
 
+import pipelines.sources  # noqa: F401 - first: it keeps web3 from letting Python recurse without end
+
 ROOT = Path(__file__).resolve().parents[1]
 _TRIALS: dict[str, dict] = {}
 

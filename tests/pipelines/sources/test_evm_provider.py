@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -320,3 +322,15 @@ def test_a_question_that_is_too_large_is_not_asked_again(sandbox: Sandbox) -> No
         node.head()
     assert (len(sandbox.requests), clock.slept) == (1, [])
     sandbox.restart()
+
+
+def test_importing_the_reader_of_chains_leaves_python_its_recursion_limit() -> None:
+    """With py_ecc's 100,000 a nested answer ended the process instead of being refused."""
+    program = (
+        "import json, sys; limit = sys.getrecursionlimit(); import pipelines.sources.evm_provider\n"
+        "assert sys.getrecursionlimit() == limit\n"
+        "try: json.loads('[' * 90_000)\n"
+        "except RecursionError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
