@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pytest_socket import socket_allow_hosts
 
-import pipelines.sources  # noqa: F401 - first: it keeps web3 from letting Python recurse without end
+import pipelines.sources.recursion  # noqa: F401 - before any test imports web3
 
 ROOT = Path(__file__).resolve().parents[1]
 _TRIALS: dict[str, dict] = {}

@@ -14,6 +14,10 @@ Ethereum execution APIs, https://ethereum.github.io/execution-apis/; EIP-1474 (e
 
 from __future__ import annotations
 
+import pipelines.sources.recursion  # noqa: F401 - before web3
+
+# isort: split
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -10,6 +10,10 @@ the connection itself is looked at, before a byte is sent.
 
 from __future__ import annotations
 
+import pipelines.sources.recursion  # noqa: F401 - before web3
+
+# isort: split
+
 import ipaddress
 import re
 import socket
