@@ -222,7 +222,8 @@ def test_an_error_page_is_known_by_its_status_whatever_its_body(
         finally:
             bench.market.spoil = lambda _, answer: answer
             # Each body is a ban of its own.
-            bench.client._connection()[1]._gate = Gate()
+            transport = bench.client._connection()[1]
+            transport._gate = transport._door._gate = Gate()
 
 
 @pytest.mark.trial("malformed_kinds")
