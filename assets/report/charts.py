@@ -272,7 +272,8 @@ def _time_axis(axes: Axes, x: Sequence[datetime | date | float], positions: Sequ
 def _clock_label(value: datetime | date | float) -> str:
     if isinstance(value, datetime):
         return f"{value:%m-%d}" if value.hour == 0 else f"{value:%H:%M}"
-    return f"{value:%m-%d}" if isinstance(value, date) else f"{value:g}"
+    # A number is a move as a fraction; the page says that the axis is in percent.
+    return f"{value:%m-%d}" if isinstance(value, date) else f"{value * 100.0:.3g}"
 
 
 def _formatter(unit: str, axes: Axes) -> Any:

@@ -7,12 +7,14 @@ sentences themselves, which are in the words table of each language. Nothing her
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from assets.report.model import (
     Coverage,
     EtfFlows,
     Funding,
     Headline,
+    Lending,
     OpenInterest,
     Origin,
     Prices,
@@ -31,10 +33,16 @@ MAX_ITEMS = 5
 
 
 def build_headline(
-    prices: Prices, funding: Funding, open_interest: OpenInterest, etf: EtfFlows, stress: Stress, coverage: Coverage
+    prices: Prices,
+    funding: Funding,
+    open_interest: OpenInterest,
+    lending: Lending,
+    etf: EtfFlows,
+    stress: Stress,
+    coverage: Coverage,
 ) -> Headline:
     """Build key figures and sentences from the finished sections."""
-    sections = (prices, funding, open_interest, etf, stress, coverage)
+    sections = (prices, funding, open_interest, lending, etf, stress, coverage)
     return Headline(
         origin=_joined([section.origin for section in sections]),
         figures=(
@@ -49,6 +57,7 @@ def build_headline(
             _open_interest(open_interest),
             _funding(funding),
             _critical(stress),
+            *_lending(lending),
             _etf(etf),
             _coverage(coverage),
         ),
@@ -262,6 +271,29 @@ def _critical(stress: Stress) -> Sentence:
         )
     condition["depth_prior"] = stress.depth_priors
     return Sentence("say.critical", {"asset": asset}, _at_most(items), Sentence("cond.critical", condition))
+
+
+def _lending(lending: Lending) -> tuple[Sentence, ...]:
+    """Return one sentence: calls of the day, else the fuel of the leading asset, else none; the section says what is missing."""
+    if lending.calls:
+        values: dict[str, Value] = {"calls_count": sum(row.calls_count for row in lending.calls)}
+        condition: dict[str, Value] = {
+            "venues": tuple(sorted({row.venue for row in lending.calls})),
+            "valued_calls_count": sum(row.valued_calls_count for row in lending.calls),
+            "verified_calls_count": sum(row.verified_calls_count for row in lending.calls),
+        }
+        seized = [r.est_collateral_seized_usd for r in lending.calls if r.est_collateral_seized_usd is not None]
+        if not seized:
+            return (Sentence("say.lending_unvalued", values, condition=Sentence("cond.lending", condition)),)
+        values["est_collateral_seized_usd"] = sum(seized, Decimal(0))
+        return (Sentence("say.lending", values, condition=Sentence("cond.lending", condition)),)
+    burning = sorted((row for row in lending.fuel if row.fuel_30_usd), key=lambda row: (-row.fuel_30_usd, row.venue))
+    if not burning:
+        return ()
+    fuel = burning[_lead([row.asset for row in burning])]
+    values = {name: getattr(fuel, name) for name in ("asset", "venue", "fuel_10_usd", "fuel_30_usd")}
+    condition = {name: getattr(fuel, name) for name in ("fuel_date_utc", "left_out_accounts_count")}
+    return (Sentence("say.lending_fuel", values, condition=Sentence("cond.lending_fuel", condition)),)
 
 
 def _etf(etf: EtfFlows) -> Sentence:

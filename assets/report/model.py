@@ -2,7 +2,7 @@
 
 Belongs here: what a report of a day holds. Field names are the marts' column names or obey the same law of units
 (``quality/units.py``); None is missing and never zero. Does not: where numbers come from (``sections.py``), the
-sentences of a language (``words.py``), the rows of a table (``rows.py``), pictures (``charts.py``) and files (``write.py``).
+sentences of a language (``words.py``), the rows of a table (``rows.py``, ``rows_flows.py``), pictures (``charts.py``) and files (``write.py``).
 The JSON of a report is this model, field by field; the page shows nothing that is not in it.
 """
 
@@ -17,16 +17,30 @@ from assets.report.rows import (
     CoverageRow,
     CriticalShock,
     DisagreementRow,
-    EtfRow,
     FundingRow,
-    MacroRow,
     OpenInterestRow,
     OpenInterestTotal,
     PriceRow,
     PublisherRow,
     QuarantineRow,
-    SentimentRow,
     StressRow,
+)
+from assets.report.rows_flows import (
+    ComingReleaseRow,
+    EtfRow,
+    GapRow,
+    HolderRow,
+    LendingCallRow,
+    LendingFuelRow,
+    LendingMarketRow,
+    LendingReserveRow,
+    MacroRow,
+    RateExpectationRow,
+    ReleaseRow,
+    ReserveRow,
+    SentimentRow,
+    SilentFunds,
+    StablecoinRow,
 )
 
 Value: TypeAlias = str | int | float | Decimal | date | datetime | bool | tuple[str, ...] | None
@@ -86,7 +100,7 @@ class Chart:
     key : str
         Name in the words table and prefix of ids in the page.
     kind : str
-        ``line``, ``bar`` or ``curve`` (x is a signed shock; the two sides of zero are not joined).
+        ``line`` (over time, or over a move), ``bar`` or ``curve`` (x is a signed shock; the two sides of zero are not joined).
     unit : str
         What `values` are: ``index``, ``frac``, ``usd`` or ``x``.
     x : tuple
@@ -158,21 +172,84 @@ class OpenInterest:
 
 
 @dataclass(frozen=True)
-class EtfFlows:
-    """Flows of spot ETFs: totals per asset, single funds of the latest date, bars of the last trading days."""
+class Lending:
+    """Lending markets: calls of the day, known borrowers, what they lose as prices fall, rules of the main reserves.
+
+    `quiet_venues` were read on the day and told no call; `left_out_reserves_count` smaller reserves are not in `reserves`.
+    `near_health_x` is the health below which an account is called near.
+    """
 
     origin: Origin
+    gaps: tuple[GapRow, ...]
+    quiet_venues: tuple[str, ...]
+    calls: tuple[LendingCallRow, ...]
+    near_health_x: float
+    markets: tuple[LendingMarketRow, ...]
+    fuel: tuple[LendingFuelRow, ...]
+    chart: Chart | None
+    reserves: tuple[LendingReserveRow, ...]
+    left_out_reserves_count: int
+
+
+@dataclass(frozen=True)
+class EtfFlows:
+    """Flows of spot ETFs: totals per asset, single funds of their latest date, bars of the last trading days.
+
+    `silent` names funds that have no figure of the total's latest day and had one lately.
+    """
+
+    origin: Origin
+    gaps: tuple[GapRow, ...]
     rows: tuple[EtfRow, ...]
     funds: tuple[EtfRow, ...]
+    silent: tuple[SilentFunds, ...]
     charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True)
-class Macro:
-    """Macro series, one row each."""
+class Stablecoins:
+    """Dollar stablecoins: all together, the largest coins and chains, and the coin farthest from its peg."""
 
     origin: Origin
+    gaps: tuple[GapRow, ...]
+    total: StablecoinRow | None
+    coins: tuple[StablecoinRow, ...]
+    chains: tuple[StablecoinRow, ...]
+    left_out_coins_count: int
+    left_out_chains_count: int
+    farthest: StablecoinRow | None
+    chart: Chart | None
+
+
+@dataclass(frozen=True)
+class Reserves:
+    """Reserves of exchanges, a row per exchange and origin. Two origins are two views of one thing and are never added."""
+
+    origin: Origin
+    gaps: tuple[GapRow, ...]
+    rows: tuple[ReserveRow, ...]
+
+
+@dataclass(frozen=True)
+class Holders:
+    """Who holds the coins, and a year of market value over realised value."""
+
+    origin: Origin
+    gaps: tuple[GapRow, ...]
+    rows: tuple[HolderRow, ...]
+    chart: Chart | None
+
+
+@dataclass(frozen=True)
+class Macro:
+    """Macro series, one row each; their latest releases, the days of those to come, and what the policy rate is expected to be."""
+
+    origin: Origin
+    gaps: tuple[GapRow, ...]
     rows: tuple[MacroRow, ...]
+    releases: tuple[ReleaseRow, ...]
+    coming: tuple[ComingReleaseRow, ...]
+    expectations: tuple[RateExpectationRow, ...]
 
 
 @dataclass(frozen=True)
@@ -281,7 +358,11 @@ class Report:
     prices: Prices
     funding: Funding
     open_interest: OpenInterest
+    lending: Lending
     etf: EtfFlows
+    stablecoins: Stablecoins
+    reserves: Reserves
+    holders: Holders
     macro: Macro
     sentiment: Sentiment
     stress: Stress

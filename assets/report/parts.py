@@ -14,6 +14,8 @@ import duckdb
 
 from assets.report.model import Chart, Origin, Series
 from assets.report.queries import fetch, latest_day
+from assets.report.rows import CoverageRow
+from assets.report.rows_flows import GapRow
 
 # More lines than this cannot be told apart, by colour or by dash; the rest is counted and stands in the table.
 MAX_LINES = 8
@@ -23,13 +25,13 @@ MAX_LINES = 8
 class DayView:
     """A UTC day of a warehouse.
 
-    `asset_order` is by the day's traded value, largest first; `reasons` holds the coverage reasons of the day per dataset.
+    `asset_order` is by the day's traded value, largest first; `coverage` holds the day's rows of the coverage mart.
     """
 
     con: duckdb.DuckDBPyConnection
     day: date
     asset_order: tuple[str, ...]
-    reasons: Mapping[str, tuple[str, ...]]
+    coverage: tuple[CoverageRow, ...]
 
     @property
     def start(self) -> datetime:
@@ -53,6 +55,23 @@ class DayView:
         """Return rows in the order of assets; rows of one asset keep their order."""
         return sorted(rows, key=lambda row: self.rank(row["asset"]))
 
+    def is_of(self, row: Mapping[str, Any], column: str) -> bool:
+        """Return whether a row's day is the report's."""
+        return bool(row[column] == self.day)
+
+    def gaps(self, datasets: Sequence[str]) -> tuple[GapRow, ...]:
+        """Return what coverage misses of datasets on the day, in the order of datasets."""
+        return tuple(
+            GapRow(row.dataset, row.venue, row.coverage_status, row.coverage_reason, row.missing_rows_count)
+            for dataset in datasets
+            for row in self.coverage
+            if row.dataset == dataset and row.coverage_status in ("missing", "partial")
+        )
+
+    def since(self, days: int) -> date:
+        """Return the day before a window of `days` days that ends with the report's day."""
+        return self.day - timedelta(days=days)
+
     def origin(
         self,
         marts: Sequence[str],
@@ -72,13 +91,14 @@ class DayView:
         datasets : sequence of str
             Raw datasets whose coverage reasons explain what is missing.
         """
-        reasons = sorted({reason for dataset in datasets for reason in self.reasons.get(dataset, ())})
+        # A row may carry several reasons, separated by commas.
+        codes = {c.strip() for row in self.coverage if row.dataset in datasets for c in row.coverage_reason.split(",")}
         return Origin(
             marts=tuple(f"marts.{name}" for name in marts),
             rows_count=len(synthetic),
             synthetic_rows_count=sum(synthetic),
             latest_date_utc=latest_day(self.con, marts[0], self.day),
-            missing_reasons=tuple(reasons),
+            missing_reasons=tuple(sorted(codes - {""})),
             is_missing=not synthetic,
             is_synthetic=any(synthetic),
             is_estimated=is_estimated,

@@ -1,7 +1,8 @@
 """Every statement the report reads with: static text over ``marts.*``, values bound, a total order on each.
 
-Belongs here: SQL constants, the reader that turns rows into dataclasses, and the refusal of marts that are not there or hold a
-figure that is not a number. Does not: what is done with the rows (``sections.py``, ``stress.py``).
+Belongs here: SQL constants of markets, stress and coverage, the reader that turns rows into dataclasses, and the refusal of marts
+that are not there or hold a figure that is not a number. Does not: statements of lending, flows and macro (``queries_flows.py``),
+what is done with the rows (``sections.py``, ``stress.py``).
 """
 
 from __future__ import annotations
@@ -57,36 +58,6 @@ OPEN_INTEREST = """
     left join marts.dim_instruments as i on i.instrument_id = o.instrument_id
     where o.interval_start_utc >= ? and o.interval_start_utc < ?
     order by o.instrument_id, o.interval_start_utc
-"""
-
-# Snapshots of funds: the last 20 trading days of each asset's total, and the latest date of each single fund.
-ETF_FLOWS = """
-    select asset, fund, flow_date_utc, net_flow_usd, net_flow_5d_usd, cumulative_net_flow_usd, streak_count, is_synthetic
-    from marts.fct_etf_flows_daily
-    where flow_date_utc <= ?
-    qualify row_number() over (partition by asset, fund order by flow_date_utc desc) <= ?
-    order by asset, fund, flow_date_utc
-"""
-
-# What was known on the day comes first. Where a series has no vintage of that day or before, the latest captured one is shown
-# with its label; a published vintage of a later day is never used.
-MACRO = """
-    select series_id, series_name, observation_date_utc, vintage_date_utc, vintage_origin, value_native,
-        previous_value_native, change_native, unit, is_synthetic
-    from marts.fct_macro_observations
-    where observation_date_utc <= ? and (vintage_date_utc <= ? or vintage_origin = 'captured')
-    qualify row_number() over (
-        partition by series_id
-        order by vintage_date_utc <= ? desc, observation_date_utc desc, vintage_date_utc desc
-    ) = 1
-    order by series_id
-"""
-
-SENTIMENT = """
-    select index_name, sentiment_date_utc, sentiment_index, sentiment_change_7d_index, sentiment_class, is_synthetic
-    from marts.fct_sentiment_daily
-    where sentiment_date_utc > ? and sentiment_date_utc <= ?
-    order by index_name, sentiment_date_utc
 """
 
 SCENARIOS = """

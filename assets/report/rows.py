@@ -1,13 +1,14 @@
 """Rows of the report's tables: what one line says of an asset, an instrument, a series or a dataset.
 
-Belongs here: plain dataclasses with the marts' column names. Does not: the sections that hold them (``model.py``).
+Belongs here: plain dataclasses with the marts' column names: markets, stress, coverage. Does not: lending, flows and macro
+(``rows_flows.py``), the sections that hold them (``model.py``).
 None is missing and never zero.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 
@@ -117,55 +118,6 @@ class OpenInterestTotal:
     base_instruments_count: int
     instruments_count: int
     is_derived: bool
-    is_synthetic: bool
-
-
-@dataclass(frozen=True)
-class EtfRow:
-    """The latest known flow of all funds of an asset, not after the report's day."""
-
-    asset: str
-    fund: str
-    flow_date_utc: date
-    is_of_the_day: bool
-    net_flow_usd: Decimal
-    net_flow_5d_usd: Decimal
-    cumulative_net_flow_usd: Decimal
-    streak_count: int
-    is_synthetic: bool
-
-
-@dataclass(frozen=True)
-class MacroRow:
-    """A series' latest figure not after the day.
-
-    `knowledge` is ``known_on_day`` (its vintage is not after the day) or ``latest_vintage`` (captured later: the figure may
-    have been revised and is not what was known on the day).
-    """
-
-    series_id: str
-    series_name: str
-    observation_date_utc: date
-    vintage_date_utc: date
-    vintage_origin: str
-    knowledge: str
-    value_native: float
-    previous_value_native: float | None
-    change_native: float | None
-    unit: str
-    is_synthetic: bool
-
-
-@dataclass(frozen=True)
-class SentimentRow:
-    """A sentiment index: its latest value not after the day."""
-
-    index_name: str
-    sentiment_date_utc: date
-    is_of_the_day: bool
-    sentiment_index: float
-    sentiment_change_7d_index: float | None
-    sentiment_class: str
     is_synthetic: bool
 
 

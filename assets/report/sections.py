@@ -1,27 +1,27 @@
 """Builds the report of a day from the marts: one function per section.
 
-Belongs here: windows of days, which row is *of the day*, and the assembly. Does not: SQL text (``queries.py``), the two long
-sections (``open_interest.py``, ``stress.py``), which figures make the headline (``headline.py``), words, pictures, files.
+Belongs here: windows of days, which row is *of the day*, and the assembly. Does not: SQL text (``queries.py``), the long
+sections and those beside the exchanges (``open_interest.py``, ``lending.py``, ``flows.py``, ``macro.py``, ``stress.py``), which figures make the headline (``headline.py``), words, pictures, files.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
 
-from assets.report import queries
+from assets.report import queries, queries_flows
+from assets.report.flows import build_etf, build_holders, build_reserves, build_stablecoins
 from assets.report.headline import build_headline
+from assets.report.lending import build_lending
+from assets.report.macro import build_macro
 from assets.report.model import (
     REPORT_SCHEMA_VERSION,
-    Chart,
     Coverage,
-    EtfFlows,
     Funding,
-    Macro,
     Origin,
     Prices,
     Provenance,
@@ -29,32 +29,19 @@ from assets.report.model import (
     Sentiment,
 )
 from assets.report.open_interest import build_open_interest
-from assets.report.parts import DayView, days_until, hours_between, indexed, line_chart, series_of
-from assets.report.rows import (
-    CoverageRow,
-    DisagreementRow,
-    EtfRow,
-    FundingRow,
-    MacroRow,
-    PriceRow,
-    PublisherRow,
-    QuarantineRow,
-    SentimentRow,
-)
+from assets.report.parts import DayView, days_until, hours_between, indexed, line_chart
+from assets.report.rows import CoverageRow, DisagreementRow, FundingRow, PriceRow, PublisherRow, QuarantineRow
+from assets.report.rows_flows import SentimentRow
 from assets.report.stress import build_stress
 from quality.schemas.marts import MARTS
 from quality.schemas.raw import RAW_TABLES
 
 PRICE_DAYS = 8
 FUNDING_DAYS = 30
-ETF_TRADING_DAYS = 20
 SENTIMENT_DAYS = 90
 
 # 8-hour rates per year (365 days), as in funding_rate_annualised_frac: not compounded.
 EIGHT_HOURS_PER_YEAR = 1095.0
-
-# The fund under which a publisher gives the sum over funds.
-ALL_FUNDS = "TOTAL"
 
 
 def build_report(con: duckdb.DuckDBPyConnection, day: date, *, input_sha256: str) -> Report:
@@ -84,22 +71,29 @@ def build_report(con: duckdb.DuckDBPyConnection, day: date, *, input_sha256: str
     if isinstance(day, datetime):
         raise TypeError(f"`day` is the instant {day.isoformat()}: a report is of a UTC day, give a date")
     queries.require_marts(con)
-    coverage_rows = queries.fetch(con, queries.COVERAGE, [day])
+    covered = queries.as_rows(CoverageRow, queries.fetch(con, queries.COVERAGE, [day]))
     order = tuple(row["asset"] for row in queries.fetch(con, queries.ASSET_ORDER, [day]))
-    view = DayView(con, day, order, _reasons(coverage_rows))
+    view = DayView(con, day, order, covered)
     prices, funding, open_interest = build_prices(view), build_funding(view), build_open_interest(view)
-    etf, macro, sentiment = build_etf(view), build_macro(view), build_sentiment(view)
-    stress, coverage = build_stress(view), build_coverage(view, coverage_rows)
-    sections = (prices, funding, open_interest, etf, macro, sentiment, stress, coverage)
+    lending, etf, stablecoins = build_lending(view), build_etf(view), build_stablecoins(view)
+    reserves, holders = build_reserves(view), build_holders(view)
+    macro, sentiment = build_macro(view), build_sentiment(view)
+    stress, coverage = build_stress(view), build_coverage(view)
+    flows = (lending, etf, stablecoins, reserves, holders, macro, sentiment)
+    sections = (prices, funding, open_interest, *flows, stress, coverage)
     return Report(
         report_date_utc=day,
         report_schema_version=REPORT_SCHEMA_VERSION,
         synthetic_extent=_synthetic_extent([section.origin for section in sections]),
-        headline=build_headline(prices, funding, open_interest, etf, stress, coverage),
+        headline=build_headline(prices, funding, open_interest, lending, etf, stress, coverage),
         prices=prices,
         funding=funding,
         open_interest=open_interest,
+        lending=lending,
         etf=etf,
+        stablecoins=stablecoins,
+        reserves=reserves,
+        holders=holders,
         macro=macro,
         sentiment=sentiment,
         stress=stress,
@@ -153,56 +147,9 @@ def build_funding(view: DayView) -> Funding:
     )
 
 
-def build_etf(view: DayView) -> EtfFlows:
-    """Build the section of ETF flows from the latest records that are not after the day."""
-    histories: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in view.by_asset(view.fetch(queries.ETF_FLOWS, view.day, ETF_TRADING_DAYS)):
-        histories.setdefault((row["asset"], row["fund"]), []).append(row)
-    latest = [
-        EtfRow(**history[-1], is_of_the_day=_is_of(history[-1]["flow_date_utc"], view))
-        for history in histories.values()
-    ]
-    charts = tuple(
-        Chart(
-            key="etf",
-            kind="bar",
-            unit="usd",
-            x=tuple(row["flow_date_utc"] for row in history),
-            series=(series_of(fund, [float(row["net_flow_usd"]) for row in history]),),
-            about=asset,
-        )
-        for (asset, fund), history in histories.items()
-        if fund == ALL_FUNDS
-    )
-    return EtfFlows(
-        origin=view.origin(
-            ("fct_etf_flows_daily",),
-            [row["is_synthetic"] for history in histories.values() for row in history],
-            datasets=("etf_flows",),
-        ),
-        rows=tuple(row for row in latest if row.fund == ALL_FUNDS),
-        funds=tuple(row for row in latest if row.fund != ALL_FUNDS),
-        charts=charts,
-    )
-
-
-def build_macro(view: DayView) -> Macro:
-    """Build the macro section: per series the latest figure known on the day, else the latest captured one, labelled."""
-    rows = tuple(
-        MacroRow(**row, knowledge="known_on_day" if row["vintage_date_utc"] <= view.day else "latest_vintage")
-        for row in view.fetch(queries.MACRO, view.day, view.day, view.day)
-    )
-    return Macro(
-        origin=view.origin(
-            ("fct_macro_observations",), [r.is_synthetic for r in rows], datasets=("macro_observations",)
-        ),
-        rows=rows,
-    )
-
-
 def build_sentiment(view: DayView) -> Sentiment:
     """Build the sentiment section: the latest value of each index within 90 days, and those days as lines."""
-    window = view.fetch(queries.SENTIMENT, view.day - timedelta(days=SENTIMENT_DAYS), view.day)
+    window = view.fetch(queries_flows.SENTIMENT, view.day - timedelta(days=SENTIMENT_DAYS), view.day)
     histories: dict[str, dict[date, dict[str, Any]]] = {}
     for row in window:
         histories.setdefault(row["index_name"], {})[row["sentiment_date_utc"]] = row
@@ -214,14 +161,14 @@ def build_sentiment(view: DayView) -> Sentiment:
     }
     return Sentiment(
         origin=view.origin(("fct_sentiment_daily",), [row["is_synthetic"] for row in window], datasets=("sentiment",)),
-        rows=tuple(SentimentRow(**row, is_of_the_day=_is_of(row["sentiment_date_utc"], view)) for row in latest),
+        rows=tuple(SentimentRow(**row, is_of_the_day=view.is_of(row, "sentiment_date_utc")) for row in latest),
         chart=line_chart("sentiment", "index", days, paths),
     )
 
 
-def build_coverage(view: DayView, rows: Iterable[Mapping[str, Any]]) -> Coverage:
+def build_coverage(view: DayView) -> Coverage:
     """Build the coverage section from the day's coverage rows, quarantined rows and disagreements."""
-    covered = queries.as_rows(CoverageRow, list(rows))
+    covered = view.coverage
     venues = Counter(row.venue for row in covered)
     quarantined = queries.as_rows(QuarantineRow, view.fetch(queries.QUARANTINE, view.day))
     return Coverage(
@@ -254,19 +201,6 @@ def _annualised(rate_8h: float | None) -> float | None:
 def _dataset_order(dataset: str) -> tuple[int, str]:
     names = list(RAW_TABLES)
     return (names.index(dataset) if dataset in names else len(names), dataset)
-
-
-def _is_of(row_day: date, view: DayView) -> bool:
-    return row_day == view.day
-
-
-def _reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return the coverage reasons per dataset; a row may carry several, separated by commas."""
-    reasons: dict[str, set[str]] = {}
-    for row in rows:
-        codes = {code.strip() for code in row["coverage_reason"].split(",")} - {""}
-        reasons.setdefault(row["dataset"], set()).update(codes)
-    return {dataset: tuple(sorted(codes)) for dataset, codes in reasons.items()}
 
 
 def _synthetic_extent(origins: Iterable[Origin]) -> str:

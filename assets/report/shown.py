@@ -19,8 +19,20 @@ THIN = "\u202f"
 MINUS = "\u2212"
 
 # Figures whose sign is the message carry a plus too.
-_SIGNED = ("return_frac", "change", "net_flow", "z_x", "streak_count", "funding_8h_frac", "funding_annualised_frac")
-_ENUMS = ("_origin", "_status", "_class", "_side", "_kind", "_reason", "knowledge")
+_SIGNED = (
+    "return_frac",
+    "change",
+    "net_flow",
+    "net_inflow",
+    "surprise",
+    "revision",
+    "deviation",
+    "z_x",
+    "streak_count",
+    "funding_8h_frac",
+    "funding_annualised_frac",
+)
+_ENUMS = ("_origin", "_status", "_class", "_side", "_kind", "_reason", "knowledge", "verified_by")
 _LISTS = ("fuel_venues", "sources")
 _PLAIN_SHARES = ("low_survival_x", "high_survival_x", "depth_survival_frac", "sold_share_frac", "impact_exponent_x")
 

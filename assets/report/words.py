@@ -1,11 +1,13 @@
 """The words of the report, key -> language -> text: everything a reader sees that is not a number or a name.
 
-Belongs here: titles, column heads, sentences with `{named}` places, notes on how to read. Does not: how a figure is shown
-(``shown.py``). Both languages have every key and the same places in it; a test holds them together.
+Belongs here: titles, column heads, sentences with `{named}` places, notes on how to read. Does not: words of lending, flows and
+macro (``words_flows.py``), how a figure is shown (``shown.py``). Both languages have every key and the same places in it; a test holds them together.
 Chinese follows the words of the field: 持仓量, 资金费率, 强平, 穿仓, 名义价值.
 """
 
 from __future__ import annotations
+
+from assets.report.words_flows import FLOWS
 
 LANGUAGES = ("en", "zh")
 
@@ -258,42 +260,6 @@ _MARKET = {
     "note.instruments": _w("{used_count} of {all_count}", "{all_count} 中的 {used_count}"),
 }
 
-_FLOWS = {
-    "section.etf": _w("ETF flows", "ETF 资金流"),
-    "read.etf": _w(
-        "Net creations (+) and redemptions of US spot funds by trading day, as published after the US close. The five-record sum, the sum since the first record and the run of days with one sign are those of the latest known date.",
-        "美国现货基金按交易日的净申购（+）与净赎回，于美股收盘后公布。近五条合计、自首条记录起累计、同号连续天数均以最新已知日期为准。",
-    ),
-    "chart.etf": _w("Net flow, last trading days, million USD", "净流量，最近交易日，百万美元"),
-    "col.flow_date_utc": _w("Trading day", "交易日"),
-    "col.fund": _w("Fund", "基金"),
-    "col.net_flow_usd": _w("Net flow, USD", "净流量（美元）"),
-    "col.net_flow_5d_usd": _w("Five records, USD", "近五条（美元）"),
-    "col.cumulative_net_flow_usd": _w("Since first record, USD", "累计（美元）"),
-    "col.streak_count": _w("Run, days", "连续天数"),
-    "table.funds": _w("By fund", "按基金"),
-    "section.macro": _w("Macro", "宏观"),
-    "read.macro": _w(
-        "Per series the latest figure known on the day. Where no vintage of that day exists, the vintage captured later is shown and labelled: it may have been revised since.",
-        "每个序列取当日已知的最新数值。若无当日修订版，则展示后来采集的版本并加以标注：数值可能已被修订。",
-    ),
-    "col.series_name": _w("Series", "序列"),
-    "col.observation_date_utc": _w("Observation", "观测日"),
-    "col.value_native": _w("Value", "数值"),
-    "col.change_native": _w("Change", "变化"),
-    "col.unit": _w("Unit", "单位"),
-    "col.vintage_date_utc": _w("Vintage", "修订版日期"),
-    "col.knowledge": _w("Known", "知悉情况"),
-    "section.sentiment": _w("Sentiment", "市场情绪"),
-    "read.sentiment": _w("0 is extreme fear, 100 is extreme greed.", "0 为极度恐惧，100 为极度贪婪。"),
-    "chart.sentiment": _w("Index points, 90 days", "指数点位，90 日"),
-    "col.index_name": _w("Index", "指数"),
-    "col.sentiment_date_utc": _w("Day", "日期"),
-    "col.sentiment_index": _w("Points", "点位"),
-    "col.sentiment_change_7d_index": _w("Seven days", "七日变化"),
-    "col.sentiment_class": _w("Class", "区间"),
-}
-
 _STRESS = {
     "section.stress": _w("Stress replay", "压力回放"),
     "read.stress": _w(
@@ -469,7 +435,7 @@ WORDS: dict[str, dict[str, str]] = {
     **_FRAME,
     **_HEADLINE,
     **_MARKET,
-    **_FLOWS,
+    **{key: _w(*texts) for key, texts in FLOWS.items()},
     **_STRESS,
     **_COVERAGE,
     **_ENUMS,

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from report_rows import rows_beside_exchanges
 
 from quality.schemas.marts import MARTS
 
@@ -146,8 +147,13 @@ def _slow(world: World, synthetic: bool) -> None:
         world.add(
             "fct_etf_flows_daily", asset="BTC", fund="TOTAL", flow_date_utc=flow_day,
             net_flow_usd=Decimal(-4_500_000 if back == 0 else 1_000_000 * back), net_flow_5d_usd=Decimal(2_710_000_000),
-            cumulative_net_flow_usd=Decimal(62_700_000_000), streak_count=-1, is_synthetic=synthetic,
+            cumulative_net_flow_usd=Decimal(62_700_000_000), streak_count=-1, reporting_funds_count=1,
+            missing_trading_days_count=0, is_synthetic=synthetic,
         )  # fmt: skip
+        if back != 0:
+            world.add(
+                "fct_etf_flows_daily", asset="BTC", fund="LATE", flow_date_utc=flow_day, is_synthetic=synthetic,
+            )  # fmt: skip
         world.add(
             "fct_sentiment_daily", index_name="fear_and_greed", sentiment_date_utc=flow_day, sentiment_index=64.0 - back,
             sentiment_change_7d_index=1.0, sentiment_class="greed", is_synthetic=synthetic,
@@ -208,6 +214,9 @@ def _coverage(world: World, synthetic: bool) -> None:
         ("candles", "binance", "complete", "", 120),
         ("candles", "okx", "missing", "not_collected", 0),
         ("open_interest", "lighter", "partial", "venue_gap,quarantined", 7),
+        ("lending_liquidations", "aave_v3_base", "complete", "", 0),
+        ("lending_liquidations", "aave_v3_ethereum", "complete", "", 120),
+        ("lending_positions", "aave_v3_base", "missing", "lagging", 0),
     ):
         world.add(
             "fct_data_coverage_daily", dataset=dataset, venue=venue, coverage_date_utc=DAY, coverage_status=status,
@@ -245,6 +254,8 @@ def make_world(names: tuple[str, ...], synthetic: bool) -> World:
     _slow(world, synthetic)
     _stress(world, names, synthetic)
     _coverage(world, synthetic)
+    for mart, values in rows_beside_exchanges(DAY, names, synthetic=synthetic):
+        world.add(mart, **values)
     return world
 
 

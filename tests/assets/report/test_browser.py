@@ -54,8 +54,9 @@ def _luminance(colour: str) -> float:
 def test_page_opens_without_a_message_and_its_charts_can_be_seen(browser, files, name, scheme):
     page, heard = _open(browser, getattr(files, name), scheme=scheme)
     charts = page.locator("svg[role=img]")
-    # prices, funding, two of open interest, ETF flows, sentiment, and one amplification curve per asset
-    assert charts.count() == 6 + 9
+    # prices, funding, two of open interest, lending fuel, ETF flows, stablecoins, holders, sentiment, and one amplification
+    # curve per asset
+    assert charts.count() == 9 + 9
     for k in range(charts.count()):
         box = charts.nth(k).bounding_box()
         assert box is not None

@@ -95,7 +95,7 @@ def test_tables_and_charts_are_named_for_everyone(page):
     assert all(attrs.get("scope") for attrs in page.named("th"))
     assert len(page.named("caption")) == len(page.named("table"))
     charts = list(page.named("svg"))
-    assert len(charts) == 8
+    assert len(charts) == 11
     assert all(attrs["role"] == "img" and attrs["aria-labelledby"] for attrs in charts)
     assert len(page.named("figcaption")) == len(page.named("figure")) == len(charts)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 import duckdb
 import pytest
 
+from assets.report.render import SECTIONS
 from assets.report.sections import build_report
 
 SHA = "ab" * 32
@@ -145,8 +146,8 @@ def test_censored_critical_shock_is_never_a_number(report):
 
 
 def test_coverage_counts_and_gives_reasons_to_sections(report):
-    assert report.coverage.statuses_count == {"complete": 1, "missing": 1, "partial": 1}
-    assert report.coverage.datasets == ("candles", "open_interest")
+    assert report.coverage.statuses_count == {"complete": 3, "missing": 2, "partial": 1}
+    assert report.coverage.datasets == ("candles", "open_interest", "lending_liquidations", "lending_positions")
     assert report.open_interest.origin.missing_reasons == ("quarantined", "venue_gap")
 
 
@@ -163,6 +164,32 @@ def test_report_of_a_day_does_not_see_later_days(make_marts, insert, day, report
     insert(con, "fct_etf_flows_daily", asset="BTC", fund="TOTAL", flow_date_utc=after)
     insert(con, "fct_sentiment_daily", index_name="fear_and_greed", sentiment_date_utc=after)
     insert(con, "fct_macro_observations", series_id="DGS10", observation_date_utc=after, vintage_date_utc=day)
+    insert(con, "fct_lending_liquidations", venue="a", collateral_symbol="WETH", occurred_at_utc=noon)
+    for mart, column in (
+        ("fct_lending_positions_daily", "position_date_utc"),
+        ("fct_lending_reserves_daily", "reserve_date_utc"),
+        ("fct_liquidation_fuel_daily", "fuel_date_utc"),
+    ):
+        insert(con, mart, **{column: after, "venue": "aave_v3_ethereum", "asset": "ETH"})
+    insert(con, "fct_stablecoins_daily", supply_date_utc=after, peg_type="USD", circulating_base=Decimal(7))
+    insert(con, "fct_exchange_reserves_daily", exchange="BTC", reserve_date_utc=after, reserve_origin="published")
+    insert(con, "fct_holder_supply_daily", asset="BTC", holder_date_utc=after, mvrv_x=9.0)
+    # The figure of a later day is not read, not even where the calendar named the day; of a day that no calendar named nothing is.
+    insert(
+        con, "fct_macro_releases", series_id="NEW", release_date_utc=after, release_origin="vintages", value_native=7.0
+    )
+    insert(
+        con,
+        "fct_macro_observations",
+        series_id="NEW",
+        observation_date_utc=day,
+        vintage_date_utc=after,
+        vintage_origin="published",
+    )
+    insert(con, "fct_rate_expectations_daily", meeting_date_utc=after, observed_date_utc=after, is_most_likely=True)
+    con.execute(
+        "update marts.fct_macro_releases set value_native = 55, surprise_native = 5 where release_date_utc > ?", [day]
+    )
     for mart in ("fct_stress_scenarios_daily", "fct_critical_shocks_daily"):
         insert(con, mart, asset="BTC", position_side="long", scenario_date_utc=after)
     insert(con, "fct_data_coverage_daily", coverage_date_utc=after)
@@ -173,7 +200,7 @@ def test_report_of_a_day_does_not_see_later_days(make_marts, insert, day, report
 
 def test_empty_marts_give_a_report_of_missing_things(empty_marts, day):
     report = build_report(empty_marts, day, input_sha256=SHA)
-    for name in ("prices", "funding", "open_interest", "etf", "macro", "sentiment", "stress", "coverage"):
+    for name in set(SECTIONS) - {"headline", "provenance"}:
         section = getattr(report, name)
         assert section.origin.is_missing, name
         assert section.origin.latest_date_utc is None, name
