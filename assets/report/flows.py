@@ -14,7 +14,7 @@ from typing import Any
 
 from assets.report import queries_flows
 from assets.report.model import Chart, EtfFlows, Holders, Reserves, Stablecoins
-from assets.report.parts import DayView, days_until, indexed, line_chart, series_of
+from assets.report.parts import DayView, days_told, days_until, indexed, line_chart, series_of
 from assets.report.rows_flows import EtfRow, HolderRow, ReserveRow, SilentFunds, StablecoinRow
 
 ETF_TRADING_DAYS = 20
@@ -120,10 +120,11 @@ def _supply_chart(view: DayView, names: Sequence[str]) -> Chart | None:
     paths: dict[str, dict[date, Decimal]] = {}
     for row in view.fetch(queries_flows.STABLECOIN_PATHS, view.since(STABLECOIN_DAYS), view.day):
         paths.setdefault(row["stablecoin_symbol"], {})[row["supply_date_utc"]] = row["circulating_base"]
-    days = days_until(view.day, STABLECOIN_DAYS)
     # One day draws no line.
-    ordered = [name for name in dict.fromkeys(names) if len(paths.get(name, ())) > 1]
-    return line_chart("stablecoins", "index", days, {n: indexed([paths[n].get(d) for d in days]) for n in ordered})
+    ordered = {name: paths[name] for name in dict.fromkeys(names) if len(paths.get(name, ())) > 1}
+    days = days_told(days_until(view.day, STABLECOIN_DAYS), ordered.values())
+    lines = {name: indexed([path.get(d) for d in days]) for name, path in ordered.items()}
+    return line_chart("stablecoins", "index", days, lines)
 
 
 def build_reserves(view: DayView) -> Reserves:
@@ -196,11 +197,8 @@ def build_holders(view: DayView) -> Holders:
         for row in latest
         if row["holder_date_utc"] > view.since(HOLDER_LAG_DAYS)
     )
-    days = days_until(view.day, HOLDER_DAYS)
-    paths = {
-        row.asset: [histories[row.asset][d]["mvrv_x"] if d in histories[row.asset] else None for d in days]
-        for row in rows
-    }
+    paths = {row.asset: {d: told["mvrv_x"] for d, told in histories[row.asset].items()} for row in rows}
+    days = days_told(days_until(view.day, HOLDER_DAYS), paths.values())
     return Holders(
         origin=view.origin(
             ("fct_holder_supply_daily",),
@@ -210,5 +208,5 @@ def build_holders(view: DayView) -> Holders:
         ),
         gaps=view.gaps(("holder_metrics",)),
         rows=rows,
-        chart=line_chart("mvrv", "x", days, paths),
+        chart=line_chart("mvrv", "x", days, {asset: [path.get(d) for d in days] for asset, path in paths.items()}),
     )

@@ -55,6 +55,12 @@ def build_lending(view: DayView) -> Lending:
     )
     main = _main(reserves)
     quiet = _quiet_venues(view, calls)
+    used: list[LendingCallRow | LendingMarketRow | LendingFuelRow | LendingReserveRow] = [
+        *calls,
+        *markets,
+        *fuel,
+        *main,
+    ]
     origin = view.origin(
         (
             "fct_lending_liquidations",
@@ -62,7 +68,7 @@ def build_lending(view: DayView) -> Lending:
             "fct_liquidation_fuel_daily",
             "fct_lending_reserves_daily",
         ),
-        [row.is_synthetic for row in (*calls, *markets, *fuel, *main)],
+        [row.is_synthetic for row in used],
         datasets=DATASETS,
         is_estimated=bool(calls),
     )

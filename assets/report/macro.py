@@ -44,9 +44,15 @@ def build_macro(view: DayView) -> Macro:
         RateExpectationRow,
         view.fetch(queries_flows.RATE_EXPECTATIONS, view.since(EXPECTATION_DAYS), view.day, view.day),
     )
+    used: list[MacroRow | ReleaseRow | ComingReleaseRow | RateExpectationRow] = [
+        *rows,
+        *releases,
+        *coming,
+        *expectations,
+    ]
     origin = view.origin(
         ("fct_macro_observations", "fct_macro_releases", "fct_rate_expectations_daily"),
-        [row.is_synthetic for row in (*rows, *releases, *coming, *expectations)],
+        [row.is_synthetic for row in used],
         datasets=DATASETS,
     )
     return Macro(

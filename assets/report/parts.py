@@ -115,6 +115,12 @@ def days_until(day: date, count: int) -> tuple[date, ...]:
     return tuple(day - timedelta(days=count - 1 - k) for k in range(count))
 
 
+def days_told(days: Sequence[date], paths: Iterable[Mapping[date, Any]]) -> tuple[date, ...]:
+    """Return the days from the first to the last that any path tells: an axis without records at its ends has no marks."""
+    told = {day for path in paths for day, value in path.items() if value is not None}
+    return tuple(day for day in days if told and min(told) <= day <= max(told))
+
+
 def series_of(label: str, values: Sequence[float | None]) -> Series:
     """Return a series with its first, lowest, highest and last present value; None where no value is present."""
     present = [v for v in values if v is not None]
@@ -137,7 +143,10 @@ def indexed(values: Sequence[Any]) -> list[float | None]:
 
 
 def line_chart(
-    key: str, unit: str, x: Sequence[datetime] | Sequence[date], paths: Mapping[str, Sequence[float | None]]
+    key: str,
+    unit: str,
+    x: Sequence[datetime] | Sequence[date] | Sequence[float],
+    paths: Mapping[str, Sequence[float | None]],
 ) -> Chart | None:
     """Return a chart of at most `MAX_LINES` lines in the order given; None where no value is present."""
     drawn = [series_of(label, values) for label, values in paths.items() if any(v is not None for v in values)]
