@@ -20,7 +20,14 @@ from quality.schemas.marts import MART_DAY_COLUMN, MARTS
 from quality.tables import Table
 
 # Tables whose records are not due every day: a cut to one day would mostly be empty, so an export goes this far back.
-SLOW_MARTS = ("fct_etf_flows_daily", "fct_macro_observations", "fct_sentiment_daily")
+SLOW_MARTS = (
+    "fct_etf_flows_daily",
+    "fct_holder_supply_daily",
+    "fct_macro_observations",
+    "fct_macro_releases",
+    "fct_rate_expectations_daily",
+    "fct_sentiment_daily",
+)
 SLOW_DAYS = 400
 
 # Endings of the hidden siblings of a day's folder while it is written and swapped.
