@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from websockets.asyncio.client import connect as websocket
 from websockets.client import backoff
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from assets.ports import Clock
 from pipelines.collector.segments import Journal, day_start_ns, ns_of, payload_facts
@@ -218,8 +218,9 @@ class Recorder:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _subscribe(self, state: StreamState, socket: Socket, requests: Sequence[str]) -> None:
-        for request in requests:
-            await socket.send(request)
+        with contextlib.suppress(ConnectionClosed):  # the receiver's to tell: it still has what arrived before
+            for request in requests:
+                await socket.send(request)
         await asyncio.sleep(self._timing.answer_s)
         if not state.is_recorded:
             raise _Lost("unanswered")
@@ -277,12 +278,13 @@ class Recorder:
             if not pong.cancelled() and pong.exception() is None:
                 self._hear(state)
 
-        while True:
-            asyncio.ensure_future(await socket.ping()).add_done_callback(answered)
-            if state.feed.ping and loop.time() >= venue_ping_due_s:
-                await socket.send(state.feed.ping)
-                venue_ping_due_s = loop.time() + self._timing.venue_ping_s
-            await asyncio.sleep(self._timing.ping_s)
+        with contextlib.suppress(ConnectionClosed):  # the receiver's to tell: it still has what arrived before
+            while True:
+                asyncio.ensure_future(await socket.ping()).add_done_callback(answered)
+                if state.feed.ping and loop.time() >= venue_ping_due_s:
+                    await socket.send(state.feed.ping)
+                    venue_ping_due_s = loop.time() + self._timing.venue_ping_s
+                await asyncio.sleep(self._timing.ping_s)
 
     # -- all streams --------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -378,12 +379,13 @@ class _Connection:
         while True:
             for order in self.streams.due(self.name):
                 await self._send(order)
-                if self._misbehave("cut"):
-                    self._transport().abort()
-                    return
-                if self._misbehave("silence"):
+                is_cut = self._misbehave("cut")
+                if is_cut or self._misbehave("silence"):
                     # The protocol answers pings by itself; a socket that is not read stays silent.
-                    self._transport().pause_reading()
+                    transport = self._transport()
+                    transport.pause_reading()
+                    if is_cut:
+                        _hang_up(transport.get_extra_info("socket"))
                     await asyncio.Event().wait()
             await asyncio.sleep(TICK_S)
 
@@ -403,6 +405,12 @@ class _Connection:
             text = text[: len(text) // 2]
         self.sent += 1
         await self.socket.send_text(text)
+
+
+def _hang_up(line: Any) -> None:
+    """End our side without a closing word; what was sent arrives, where an abort would take back what is unread."""
+    with socket.fromfd(line.fileno(), line.family, line.type) as same:
+        same.shutdown(socket.SHUT_WR)
 
 
 def _text(message: Any) -> str:

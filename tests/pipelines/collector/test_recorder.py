@@ -59,10 +59,11 @@ class Socket:
     def __init__(self, venue: Venue, stream: str, opened_s: float) -> None:
         self.venue, self.stream, self.opened_s = venue, stream, opened_s
         self.sent: list[str] = []
-        self.is_mute = False
+        self.is_mute = self.is_cut = False
         self._said: asyncio.Queue[bytes | Exception] = asyncio.Queue()
 
     async def send(self, message: str) -> None:
+        self._fail_where_cut()
         self.sent.append(message)
         answer = self.venue.answer[self.stream]
         if "ubscri" in message.lower() and answer is not None:
@@ -75,6 +76,7 @@ class Socket:
         return said
 
     async def ping(self) -> Awaitable[float]:
+        self._fail_where_cut()
         pong = asyncio.get_running_loop().create_future()
         if not self.is_mute:
             pong.set_result(0.0)
@@ -84,7 +86,13 @@ class Socket:
         self._said.put_nowait(text if isinstance(text, bytes) else text.encode())
 
     def cut(self) -> None:
+        """End the line: a sender sees it at once, a reader after what was said before."""
+        self.is_cut = True
         self._said.put_nowait(ConnectionClosedError(None, None))
+
+    def _fail_where_cut(self) -> None:
+        if self.is_cut:
+            raise ConnectionClosedError(None, None)
 
 
 Script = Callable[[Venue], Awaitable[None]]
@@ -187,6 +195,21 @@ def test_a_break_is_a_gap_up_to_the_subscription_that_stands_again(tmp_path: Pat
     assert reason == "disconnected"
     assert 5 <= from_s <= 7
     assert 67 <= until_s <= 67 + 30  # the longest pause between attempts
+
+
+def test_what_arrived_before_a_break_is_kept_though_a_ping_sees_the_break_first(tmp_path: Path) -> None:
+    async def breaks(venue: Venue) -> None:
+        await asyncio.sleep(1)
+        first = venue.last("okx")
+        first.is_cut = True
+        await asyncio.sleep(3)  # pings fail meanwhile, and the reader has yet to hear of it
+        first.say('{"last":"words"}')
+        first.cut()
+        await asyncio.sleep(1)
+
+    records = record(tmp_path, breaks)
+    assert '{"last":"words"}' in texts(records)
+    assert [reason for reason, _, _ in gaps(records)] == ["first_start", "disconnected"]
 
 
 def test_attempts_thin_out_and_a_connection_that_stood_is_tried_again_at_once(tmp_path: Path) -> None:
