@@ -6,6 +6,7 @@ Belongs here: how far back a release or an expectation is told. Does not: SQL te
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,6 +20,9 @@ from assets.report.rows_flows import ComingReleaseRow, MacroRow, RateExpectation
 RELEASE_DAYS = 62
 COMING_DAYS = 14
 EXPECTATION_DAYS = 14
+
+# A yield of the Treasury's curve: a maturity of years or months, ``UST_10Y``, ``UST_1_5M``.
+CURVE = re.compile(r"UST_\d+(_\d+)?[MY]")
 
 DATASETS = ("macro_observations", "macro_releases")
 
@@ -59,8 +63,14 @@ def build_macro(view: DayView) -> Macro:
         # A figure of an earlier day that was published later must not move even the date of the latest record.
         origin=replace(origin, latest_date_utc=max((row.observation_date_utc for row in rows), default=None)),
         gaps=view.gaps(DATASETS),
-        rows=rows,
+        rows=tuple(row for row in rows if not CURVE.fullmatch(row.series_id)),
+        curve=tuple(sorted((row for row in rows if CURVE.fullmatch(row.series_id)), key=_maturity_months)),
         releases=releases,
         coming=coming,
         expectations=expectations,
     )
+
+
+def _maturity_months(row: MacroRow) -> float:
+    number, unit = row.series_id.removeprefix("UST_")[:-1], row.series_id[-1]
+    return float(number.replace("_", ".")) * (12 if unit == "Y" else 1)

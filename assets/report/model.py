@@ -242,11 +242,15 @@ class Holders:
 
 @dataclass(frozen=True)
 class Macro:
-    """Macro series, one row each; their latest releases, the days of those to come, and what the policy rate is expected to be."""
+    """Macro series, one row each; their latest releases, the days of those to come, and what the policy rate is expected to be.
+
+    The Treasury's par yield curve stands apart, shortest maturity first: fourteen rows would bury the other series.
+    """
 
     origin: Origin
     gaps: tuple[GapRow, ...]
     rows: tuple[MacroRow, ...]
+    curve: tuple[MacroRow, ...]
     releases: tuple[ReleaseRow, ...]
     coming: tuple[ComingReleaseRow, ...]
     expectations: tuple[RateExpectationRow, ...]

@@ -187,6 +187,7 @@ _MACRO = {
         "Per series the latest figure known on the day. Where no vintage of that day exists, the vintage captured later is shown and labelled: it may have been revised since. Surprise: the figure minus what was known of the one before on the eve, and minus the consensus where a file tells one in the same unit. Days to come are those of the publisher's calendar as it stands in the lake.",
         "每个序列取当日已知的最新数值。若无当日修订版，则展示后来采集的版本并加以标注：数值可能已被修订。意外：数值减去前一晚已知的前值，以及在同一单位有共识值时减去共识值。未来日期取自湖中发布方的日历。",
     ),
+    "table.curve": ("Treasury par yield curve", "美国国债平价收益率曲线"),
     "table.releases": ("Latest releases", "最新公布"),
     "table.coming": ("Release days to come", "即将公布"),
     "table.expectations": ("Expected policy rate, most likely range", "政策利率预期（最可能区间）"),

@@ -17,6 +17,26 @@ def report(make_marts):
     return build_report(make_marts(("CPI",)), date(2025, 10, 10), input_sha256=SHA)
 
 
+def test_the_treasury_curve_stands_apart_shortest_maturity_first(make_marts, insert, day):
+    con = make_marts(("CPI",))
+    for series in ("UST_10Y", "UST_1M", "UST_2Y", "UST_1_5M", "UST_6M", "USTX_1M"):
+        insert(
+            con,
+            "fct_macro_observations",
+            series_id=series,
+            series_name=series,
+            observation_date_utc=day,
+            vintage_date_utc=day,
+            vintage_origin="published",
+            value_native=4.0,
+            unit="percent",
+        )
+    macro = build_report(con, day, input_sha256=SHA).macro
+    assert [row.series_id for row in macro.curve] == ["UST_1M", "UST_1_5M", "UST_6M", "UST_2Y", "UST_10Y"]
+    assert "USTX_1M" in {row.series_id for row in macro.rows}
+    assert not {row.series_id for row in macro.rows} & {row.series_id for row in macro.curve}
+
+
 def test_a_release_of_the_day_stands_beside_what_was_known_and_expected(report):
     (row,) = report.macro.releases
     assert (row.is_of_the_day, row.release_status, row.value_native) == (True, "out", 4.3)
