@@ -1,5 +1,6 @@
-{#- Slow series by their own observation days. Macro series are due on weekdays: a holiday is a venue_gap. Funds come
-    and go, so that one is due from its first to its last record where a total speaks for the other days. -#}
+{#- Slow series by their own observation days: on the calendar of the exchanges' data, and from a series' first record
+    to its last. Macro series are due on weekdays: a holiday is a venue_gap. Funds come and go, so that one is due from
+    its first to its last record where a total speaks for the other days. -#}
 with observations as (
     select
         'etf_flows' as dataset,
@@ -63,28 +64,39 @@ series as (
     group by dataset, venue, series_id, schedule
 ),
 
-due as (
+series_days as (
     select
         series.*,
-        days.coverage_date_utc,
-        case
-            when series.schedule = 'days' then e.rows_per_day_count
-            when
-                {{ is_us_trading_day('days.coverage_date_utc') }}
-                and (
-                    series.schedule = 'us_trading_days'
-                    or (
-                        series.schedule = 'us_trading_days_within'
-                        and days.coverage_date_utc between series.first_date_utc and series.last_date_utc
-                    )
-                ) then e.rows_per_day_count
-            when series.schedule = 'weekdays' and isodow(days.coverage_date_utc) <= 5 then e.rows_per_day_count
-            when series.schedule = 'month_starts' and day(days.coverage_date_utc) = 1 then e.rows_per_day_count
-            else 0
-        end as rows_count
+        days.coverage_date_utc
     from series
     cross join {{ ref('int_days_covered') }} as days
-    inner join {{ ref('coverage_expectations') }} as e on series.dataset = e.dataset and e.venue = '*'
+    union
+    select
+        *,
+        cast(unnest(generate_series(first_date_utc, last_date_utc, interval 1 day)) as date) as coverage_date_utc
+    from series
+),
+
+due as (
+    select
+        d.*,
+        case
+            when d.schedule = 'days' then e.rows_per_day_count
+            when
+                {{ is_us_trading_day('d.coverage_date_utc') }}
+                and (
+                    d.schedule = 'us_trading_days'
+                    or (
+                        d.schedule = 'us_trading_days_within'
+                        and d.coverage_date_utc between d.first_date_utc and d.last_date_utc
+                    )
+                ) then e.rows_per_day_count
+            when d.schedule = 'weekdays' and isodow(d.coverage_date_utc) <= 5 then e.rows_per_day_count
+            when d.schedule = 'month_starts' and day(d.coverage_date_utc) = 1 then e.rows_per_day_count
+            else 0
+        end as rows_count
+    from series_days as d
+    inner join {{ ref('coverage_expectations') }} as e on d.dataset = e.dataset and e.venue = '*'
 )
 
 select
