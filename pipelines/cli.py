@@ -199,7 +199,7 @@ def import_(
     from pipelines.home import open_home
     from pipelines.resources import clock_of, lake_of
     from pipelines.settings import Settings
-    from pipelines.sources.files import import_files, load_mapping
+    from pipelines.sources.files.imports import import_files, load_mapping
 
     settings = Settings()
     declared = load_mapping(mapping)

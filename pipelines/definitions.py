@@ -25,10 +25,10 @@ from pipelines.runs import watch_logger
 from pipelines.schedules import SCHEDULES
 from pipelines.sensors import SENSORS
 from pipelines.settings import Settings
-from pipelines.sources.exchanges import EXCHANGES
-from pipelines.sources.files import shipped_mappings
-from pipelines.sources.lending_markets import ACCOUNT_CHAINS, LENDING_VENUES
-from pipelines.sources.publishers import PUBLISHERS
+from pipelines.sources.chains.lending_markets import ACCOUNT_CHAINS, LENDING_VENUES
+from pipelines.sources.exchanges.registry import EXCHANGES
+from pipelines.sources.files.imports import shipped_mappings
+from pipelines.sources.publishers.registry import PUBLISHERS
 
 
 def build_defs(*, resources: Mapping[str, Any] | None = None) -> Definitions:

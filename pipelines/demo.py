@@ -20,8 +20,8 @@ from pipelines.home import Home
 from pipelines.resources import build_resources
 from pipelines.runs import RunOutcome, Watch, execute, open_instance
 from pipelines.settings import Settings
-from pipelines.sources.exchanges import AS_OF_NOW, EXCHANGES, ON_REQUEST
-from pipelines.sources.publishers import PUBLISHERS
+from pipelines.sources.exchanges.registry import AS_OF_NOW, EXCHANGES, ON_REQUEST
+from pipelines.sources.publishers.registry import PUBLISHERS
 
 if TYPE_CHECKING:
     from pipelines.sandbox.server import Sandbox
@@ -147,7 +147,7 @@ def _assets_of(venues: Sequence[str]) -> list[AssetKey]:
 def _import_files(home: Home, settings: Settings, world: object, now: datetime, watch: Watch) -> None:
     """Write the world's leverage tiers as a file and import it as a user would."""
     from pipelines.resources import lake_of  # noqa: PLC0415
-    from pipelines.sources.files import import_files, load_mapping  # noqa: PLC0415
+    from pipelines.sources.files.imports import import_files, load_mapping  # noqa: PLC0415
 
     clock = FixedClock(now)
     lake = lake_of(home, clock)

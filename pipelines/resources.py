@@ -25,7 +25,7 @@ from pipelines.lake.publish import publish
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.settings import DBT_FOLDER, Settings
-from pipelines.sources.lending_markets import (
+from pipelines.sources.chains.lending_markets import (
     AAVE_VENUES,
     ACCOUNT_CHAINS,
     DEPLOYMENTS,
@@ -161,7 +161,7 @@ def exchanges_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> di
     venues = universe.venues if settings.venues is None else settings.venues
     if not venues:
         return {}
-    from pipelines.sources.exchanges import client_class  # noqa: PLC0415 - ccxt takes a second to import
+    from pipelines.sources.exchanges.registry import client_class  # noqa: PLC0415 - ccxt takes a second to import
     from pipelines.sources.gate import Gate  # noqa: PLC0415
     from pipelines.sources.journal import Journal  # noqa: PLC0415
 
@@ -214,9 +214,9 @@ def chain_nodes_of(home: Home, settings: Settings, clock: Clock) -> dict[str, li
     }
     if not any(told.values()):
         return {}
-    from pipelines.sources.evm_provider import http_node  # noqa: PLC0415 - web3 takes seconds to import
+    from pipelines.sources.chains.evm_provider import http_node  # noqa: PLC0415 - web3 takes seconds to import
+    from pipelines.sources.chains.solana_provider import http_solana_node  # noqa: PLC0415
     from pipelines.sources.gate import Gate  # noqa: PLC0415
-    from pipelines.sources.solana_provider import http_solana_node  # noqa: PLC0415
 
     solana = {deployment.chain for deployment in SOLANA_DEPLOYMENTS.values()}
 
@@ -240,8 +240,8 @@ def lending_of(home: Home, settings: Settings, clock: Clock | None = None) -> di
     nodes = chain_nodes_of(home, settings, clock or clock_of(settings))
     if not nodes:
         return {}
-    from pipelines.sources.lending import LendingSource  # noqa: PLC0415 - web3 takes seconds to import
-    from pipelines.sources.solana_lending import SolanaLendingSource  # noqa: PLC0415
+    from pipelines.sources.chains.lending import LendingSource  # noqa: PLC0415 - web3 takes seconds to import
+    from pipelines.sources.chains.solana_lending import SolanaLendingSource  # noqa: PLC0415
 
     is_demo = home.kind == "demo"
     markets: dict[str, LendingMarket] = {}
@@ -261,7 +261,7 @@ def accounts_of(home: Home, settings: Settings, clock: Clock) -> dict[str, Publi
     nodes = chain_nodes_of(home, settings, clock)
     if not nodes:
         return {}
-    from pipelines.sources.exchange_accounts import ExchangeAccounts, labelled_accounts  # noqa: PLC0415
+    from pipelines.sources.chains.exchange_accounts import ExchangeAccounts, labelled_accounts  # noqa: PLC0415
 
     is_demo = home.kind == "demo"
     markets = {DEPLOYMENTS[venue].chain: DEPLOYMENTS[venue] for venue in AAVE_VENUES}
@@ -289,7 +289,7 @@ def publishers_of(home: Home, settings: Settings, lake: Lake, clock: Clock) -> d
     if not settings.publishers or (home.kind == "demo" and settings.published_base_url is None):
         return {}
     from pipelines.sources.gate import Gate  # noqa: PLC0415
-    from pipelines.sources.publishers import publisher_class  # noqa: PLC0415 - not for `lowtide sql`
+    from pipelines.sources.publishers.registry import publisher_class  # noqa: PLC0415 - not for `lowtide sql`
 
     is_synthetic = is_synthetic_origin(home, settings.published_base_url, "publishers")
     own: dict[str, dict[str, Any]] = {"fred": {"api_key": settings.fred_api_key}}

@@ -12,9 +12,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.collector.streams import COLLECTED_VENUES
-from pipelines.sources.exchanges import EXCHANGES
-from pipelines.sources.lending_markets import LENDING_CHAINS
-from pipelines.sources.publishers import PUBLISHERS
+from pipelines.sources.chains.lending_markets import LENDING_CHAINS
+from pipelines.sources.exchanges.registry import EXCHANGES
+from pipelines.sources.publishers.registry import PUBLISHERS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DBT_FOLDER = PROJECT_ROOT / "dbt"

@@ -1,6 +1,6 @@
 """The universe: which exchanges are followed, and which assets on them; one readable file.
 
-Belongs here: the file's form, the ranking by open interest. Does not: what an exchange offers (``sources/exchanges.py``),
+Belongs here: the file's form, the ranking by open interest. Does not: what an exchange offers (``sources/exchanges/registry.py``),
 fetching (``assets/lake``). A home may have its own ``universe.yml``; else the one beside this module counts.
 """
 
@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from assets.ports import Generation
-from pipelines.sources.exchanges import EXCHANGES, ON_REQUEST
+from pipelines.sources.exchanges.registry import EXCHANGES, ON_REQUEST
 
 DEFAULT_FILE = Path(__file__).with_suffix(".yml")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pytest_socket import socket_allow_hosts
 
-import pipelines.sources.recursion  # noqa: F401 - before any test imports web3
+import pipelines.sources.chains.recursion  # noqa: F401 - before any test imports web3
 
 ROOT = Path(__file__).resolve().parents[1]
 _TRIALS: dict[str, dict] = {}

@@ -1,7 +1,7 @@
 """Assets of lending markets: what a chain tells of a day, and snapshots of reserves and positions.
 
 Belongs here: one asset per market and dataset, and what becomes of an outage. Does not: reading a chain
-(``pipelines/sources/lending.py``), exchanges (``definitions.py``).
+(``pipelines/sources/chains/lending.py``), exchanges (``definitions.py``).
 """
 
 from collections.abc import Mapping, Sequence

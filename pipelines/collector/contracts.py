@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from assets.ports import RawLake
-from pipelines.sources.liquidations import ContractTerms
+from pipelines.sources.exchanges.liquidations import ContractTerms
 
 
 def contracts_of(lake: RawLake, venue: str) -> dict[str, ContractTerms]:

@@ -1,7 +1,7 @@
 """From sealed segments to the rows of one venue and day: liquidations, gaps, and what could not be read.
 
 Belongs here: which records belong to a day, repeats, what of the day was not recorded. Does not: the form of a segment
-(``segments.py``), the meaning of a message (``pipelines/sources/liquidations.py``), validity and commits (``assets/lake``).
+(``segments.py``), the meaning of a message (``pipelines/sources/exchanges/liquidations.py``), validity and commits (``assets/lake``).
 
 A row belongs to the UTC day of the venue's clock, and a message may come early or late. A day is read from the segments of its own hours,
 one hour before and two after; what a venue tells outside of that is refused on the day on which it came. Of the
@@ -26,7 +26,7 @@ from pipelines.collector.contracts import contracts_of
 from pipelines.collector.segments import Record, begun_at, instant_of, ns_of, read_records, sealed_segments
 from pipelines.collector.streams import FEEDS, answer_of
 from pipelines.lake.store import Lake
-from pipelines.sources.liquidations import ContractTerms, Liquidation, Refused, parse
+from pipelines.sources.exchanges.liquidations import ContractTerms, Liquidation, Refused, parse
 from quality.schemas.raw import RAW_TABLES
 from quality.tables import REJECTED_COLUMNS
 

@@ -1,7 +1,7 @@
 """The public liquidation streams there are: where they live, how one subscribes, how a venue says yes or no.
 
 Belongs here: addresses, subscription messages, pings, confirmations. Does not: connections (``recorder.py``), what a liquidation
-looks like (``pipelines/sources/liquidations.py``, which has the same names).
+looks like (``pipelines/sources/exchanges/liquidations.py``, which has the same names).
 
 References
 ----------
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pipelines.sources.liquidations import STREAMS
+from pipelines.sources.exchanges.liquidations import STREAMS
 from pipelines.sources.wire_values import of
 
 Answer = Literal["accepted", "refused", "other"]

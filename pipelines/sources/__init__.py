@@ -1,1 +1,1 @@
-"""Where records come from: one module per venue or API, and the entrance for files that people already own."""
+"""Where records come from: exchanges, chains, publishers, and files that people own; beside them what all share."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from assets.ports import Clock, SourceOutage
-from pipelines.sources.addresses import redacted
+from pipelines.sources.chains.addresses import redacted
 from pipelines.sources.gate import Gate
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assets.ports import Clock, PayloadKeeper, SourceOutage
-from pipelines.sources.addresses import redacted
+from pipelines.sources.chains.addresses import redacted
 from pipelines.sources.door import LEAST_BAN_S, RATE_LIMIT_STATUS, Door, Retryable, RetryPolicy, host_of
 from pipelines.sources.gate import Gate, lanes_needed
 from pipelines.sources.wire_values import number, of

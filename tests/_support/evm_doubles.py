@@ -14,7 +14,7 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from pipelines.sandbox.evm_chain import Chain, Log
 from pipelines.sandbox.evm_node import EvmNode
-from pipelines.sources.evm import ChainNode, LogQuery
+from pipelines.sources.chains.evm import ChainNode, LogQuery
 
 POOL = "0x" + "a1" * 20
 OTHER = "0x" + "0b" * 20

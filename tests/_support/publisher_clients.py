@@ -11,8 +11,8 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox
 from pipelines.sources.door import RetryPolicy
 from pipelines.sources.gate import Gate
-from pipelines.sources.published import Publisher
-from pipelines.sources.publishers import publisher_class
+from pipelines.sources.publishers.published import Publisher
+from pipelines.sources.publishers.registry import publisher_class
 
 
 class PublisherBench:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from pipelines.sandbox.kamino_market import FRACTION, Market, Reserve, base58
 from pipelines.sandbox.solana_node import GENESIS, Cluster, SolanaNode
-from pipelines.sources import solana
-from pipelines.sources.lending_markets import SOLANA_DEPLOYMENTS
-from pipelines.sources.solana_lending import SolanaLendingSource
+from pipelines.sources.chains import solana
+from pipelines.sources.chains.lending_markets import SOLANA_DEPLOYMENTS
+from pipelines.sources.chains.solana_lending import SolanaLendingSource
 
 VENUE = "kamino_main_solana"
 SYMBOLS = ("SOL", "USDC", "cbBTC")

@@ -119,7 +119,7 @@ def fetch(folder: Path, base_url: str, part: int, parts: int, requests_count: in
     from assets.lake.transform import batches_of
     from assets.ports import SourceOutage
     from pipelines.lake.store import Lake
-    from pipelines.sources.exchanges import client_class
+    from pipelines.sources.exchanges.registry import client_class
     from pipelines.sources.gate import Gate
 
     clock = SharedClock(folder / "clock")

@@ -22,7 +22,7 @@ from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.server import Sandbox
 from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sources.door import RetryPolicy
-from pipelines.sources.venue import VenueClient
+from pipelines.sources.exchanges.venue import VenueClient
 from quality.schemas.raw import RAW_TABLES
 
 

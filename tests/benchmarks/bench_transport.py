@@ -32,7 +32,7 @@ import hashlib, sys
 from pathlib import Path
 import ccxt
 from pipelines.clock import SystemClock
-from pipelines.sources.addresses import rehosted
+from pipelines.sources.chains.addresses import rehosted
 from pipelines.sources.gate import Gate
 from pipelines.sources.transport import Transport
 

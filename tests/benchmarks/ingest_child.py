@@ -21,7 +21,7 @@ from typing import Any
 
 from assets.lake.transform import batches_of
 from pipelines.lake.store import Lake
-from pipelines.sources.exchanges import EXCHANGES, client_class
+from pipelines.sources.exchanges.registry import EXCHANGES, client_class
 from pipelines.sources.gate import Gate
 from pipelines.sources.transport import _Response
 

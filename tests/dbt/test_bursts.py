@@ -20,7 +20,7 @@ import polars as pl
 import pytest
 from raw_world import BOOKS, LAKE_COLUMNS, RawWorld
 
-from pipelines.sources.liquidations import ContractTerms, Liquidation, parse, row_of
+from pipelines.sources.exchanges.liquidations import ContractTerms, Liquidation, parse, row_of
 from quality.schemas.raw import RAW_TABLES
 
 # Both classes hold from here on: Bybit's stream of all liquidations counts from the first whole month.

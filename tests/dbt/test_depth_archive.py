@@ -23,7 +23,7 @@ from archive_files import (
 from pipelines.clock import FixedClock
 from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
-from pipelines.sources.files import import_files, load_mapping
+from pipelines.sources.files.imports import import_files, load_mapping
 
 pytestmark = pytest.mark.long
 

@@ -26,10 +26,10 @@ from pipelines.sandbox.evm_node import EvmNode
 from pipelines.sandbox.lending_accounts import RESERVES, lending_chain, walk
 from pipelines.sandbox.lending_pool import POOL as MARKET_POOL
 from pipelines.sandbox.lending_pool import PROVIDER, USD, WAD, PoolState, Refused, answer
-from pipelines.sources.aave import Token, instant
-from pipelines.sources.evm_history import History
-from pipelines.sources.lending import LendingSource, touched_days
-from pipelines.sources.lending_markets import DEPLOYMENTS
+from pipelines.sources.chains.aave import Token, instant
+from pipelines.sources.chains.evm_history import History
+from pipelines.sources.chains.lending import LendingSource, touched_days
+from pipelines.sources.chains.lending_markets import DEPLOYMENTS
 
 CLOCK = FixedClock(datetime(2026, 11, 23, 12))
 

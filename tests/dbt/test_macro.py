@@ -20,8 +20,8 @@ from pipelines.lake.views import create_raw_views
 from pipelines.sandbox.macro import MONTHLY, released
 from pipelines.sandbox.server import serve
 from pipelines.sandbox.world import World
-from pipelines.sources.files import import_files, load_mapping
-from pipelines.sources.publishers import publisher_class
+from pipelines.sources.files.imports import import_files, load_mapping
+from pipelines.sources.publishers.registry import publisher_class
 from quality.fields.dictionary import fields
 from quality.schemas.raw import RAW_TABLES
 

@@ -21,9 +21,9 @@ from pipelines.home import open_home
 from pipelines.lake.store import Lake
 from pipelines.runs import execute, open_instance, watch_logger
 from pipelines.sandbox.world import World
-from pipelines.sources.addresses import checked_base_url
+from pipelines.sources.chains.addresses import checked_base_url
 from pipelines.sources.door import RetryPolicy
-from pipelines.sources.exchanges import client_class
+from pipelines.sources.exchanges.registry import client_class
 from pipelines.sources.gate import Gate
 from pipelines.sources.journal import Journal
 

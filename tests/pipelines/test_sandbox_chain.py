@@ -22,7 +22,7 @@ from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.wire_evm import CHAIN_ID, PATH, EvmWire
 from pipelines.sandbox.world import World
 from pipelines.settings import Settings
-from pipelines.sources.lending_markets import SANDBOX_CHAIN_ID
+from pipelines.sources.chains.lending_markets import SANDBOX_CHAIN_ID
 
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 0, 30)
 CLOCK = FixedClock(NOW)

@@ -23,7 +23,7 @@ from pipelines.sandbox.solana_node import GENESIS
 from pipelines.sandbox.wire_solana import PATH, SolanaWire
 from pipelines.sandbox.world import World
 from pipelines.settings import Settings
-from pipelines.sources.lending_markets import SANDBOX_GENESIS_HASH
+from pipelines.sources.chains.lending_markets import SANDBOX_GENESIS_HASH
 
 VENUE = "kamino_main_solana"
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 0, 30)

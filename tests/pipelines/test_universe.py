@@ -16,7 +16,7 @@ from pipelines.cli import app
 from pipelines.clock import FixedClock
 from pipelines.home import open_home
 from pipelines.lake.store import Lake
-from pipelines.sources.exchanges import EXCHANGES
+from pipelines.sources.exchanges.registry import EXCHANGES
 from pipelines.universe import DEFAULT_FILE, Universe, UniverseError, followed, load_universe
 from quality.schemas.raw import RAW_TABLES
 from quality.tables import REJECTED_COLUMNS

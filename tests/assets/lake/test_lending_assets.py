@@ -24,8 +24,8 @@ from pipelines.sandbox.evm_node import EvmNode
 from pipelines.sandbox.lending_accounts import lending_chain, walk
 from pipelines.sandbox.lending_pool import POOL, PROVIDER, answer
 from pipelines.sandbox.solana_node import SolanaNode
-from pipelines.sources.lending import LendingSource
-from pipelines.sources.lending_markets import DEPLOYMENTS
+from pipelines.sources.chains.lending import LendingSource
+from pipelines.sources.chains.lending_markets import DEPLOYMENTS
 
 VENUE = "aave_v3_ethereum"
 MARKET = replace(DEPLOYMENTS[VENUE], market_address=PROVIDER, pool_address=POOL, finality_depth=10, block_time_s=600.0)

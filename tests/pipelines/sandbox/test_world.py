@@ -14,7 +14,7 @@ from pipelines.clock import FixedClock
 from pipelines.lake.store import Lake
 from pipelines.sandbox.profiles import profiles_of
 from pipelines.sandbox.world import World
-from pipelines.sources.files import import_files, load_mapping
+from pipelines.sources.files.imports import import_files, load_mapping
 
 pytestmark = pytest.mark.fast
 

@@ -11,7 +11,7 @@ from venue_clients import bench_of, spoiled, valid
 
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
-from pipelines.sources.binance import BinanceUsdm
+from pipelines.sources.exchanges.binance import BinanceUsdm
 from pipelines.sources.gathered import ROWS_AT_ONCE, Gathered
 from quality.schemas.raw import RAW_TABLES
 

@@ -15,7 +15,7 @@ from assets.lake.transform import batches_of
 from assets.ports import Capture, SourceOutage
 from pipelines.lake.store import Lake
 from pipelines.sandbox.world import World
-from pipelines.sources.exchanges import client_class
+from pipelines.sources.exchanges.registry import client_class
 from pipelines.sources.journal import KEPT, Journal
 
 FIRST, DAYS = date(2025, 9, 1), 10

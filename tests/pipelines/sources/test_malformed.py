@@ -26,10 +26,10 @@ from pipelines.lake.store import Lake
 from pipelines.lake.views import create_raw_views
 from pipelines.sandbox.world import World
 from pipelines.sources.door import RetryPolicy
-from pipelines.sources.exchanges import EXCHANGES, client_class
+from pipelines.sources.exchanges.hyperliquid import LIQUIDATOR_VAULT
+from pipelines.sources.exchanges.registry import EXCHANGES, client_class
+from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.gate import Gate
-from pipelines.sources.hyperliquid import LIQUIDATOR_VAULT
-from pipelines.sources.venue import VenueClient
 from quality.schemas.raw import RAW_TABLES
 
 # The market crashes on the running day: every venue has something to tell of every dataset.

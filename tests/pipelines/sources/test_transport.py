@@ -21,7 +21,7 @@ from assets.ports import SourceOutage
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.world import World
-from pipelines.sources.addresses import checked_base_url, is_loopback, redacted, rehosted
+from pipelines.sources.chains.addresses import checked_base_url, is_loopback, redacted, rehosted
 from pipelines.sources.door import RetryPolicy
 from pipelines.sources.gate import Gate
 from pipelines.sources.transport import Transport
@@ -319,7 +319,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from assets.ports import SourceOutage
-from pipelines.sources.binance import BinanceUsdm
+from pipelines.sources.exchanges.binance import BinanceUsdm
 from pipelines.sources.gate import Gate
 
 class Clock:

@@ -1,0 +1,1 @@
+"""Readers of chains over JSON-RPC: lending markets, their accounts, and balances of labelled accounts."""

@@ -1,0 +1,1 @@
+"""Clients of derivative exchanges, one file each; ``venue.py`` is what they share."""

@@ -1,0 +1,1 @@
+"""Imports of files that users own, by declared mappings."""

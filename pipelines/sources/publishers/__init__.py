@@ -1,0 +1,1 @@
+"""Clients of public figures, one file each; ``published.py`` is what they share."""
