@@ -14,7 +14,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.lake.definitions import OWNERS, days_of
+from assets.lake.frame import OWNERS, days_of
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
 from assets.ports import Warehouse
 from quality.checks.factory import schema_check_result, schema_check_spec

@@ -5,7 +5,7 @@ Belongs here: Dagster assets and their catalogue texts. Does not: fetching (``pi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from dagster import (
@@ -16,13 +16,12 @@ from dagster import (
     AssetSpec,
     Backoff,
     MaterializeResult,
-    MetadataValue,
     ResourceParam,
     RetryPolicy,
-    asset,
     multi_asset,
 )
 
+from assets.lake.frame import OWNERS, days_of, landed_facts, raw_asset
 from assets.lake.transform import batches_of, batches_of_recording
 from assets.partitions import DAILY, ONE_RUN, WAREHOUSE_POOL
 from assets.ports import (
@@ -38,8 +37,6 @@ from assets.ports import (
 from quality.checks.factory import schema_check_result, schema_check_spec
 from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
 
-OWNERS = ["team:data"]
-
 # Days that are fetched and landed together; the whole range where nothing else is said. A month of minutes of 200 contracts
 # is nine million rows: a day of them is what memory should hold, and what a killed run loses.
 DAYS_AT_ONCE = {"minute_candles": 1}
@@ -52,13 +49,6 @@ LAKE_BOOKS: dict[str, str] = {
 }
 
 
-def days_of(context: AssetExecutionContext) -> list[date]:
-    """Return the UTC days of the run's partition range, in order."""
-    window = context.partition_time_window
-    first, after = window.start.date(), window.end.date()
-    return [first + timedelta(days=i) for i in range((after - first).days)]
-
-
 def build_exchange_assets(venue: str, datasets: Sequence[str]) -> list[AssetsDefinition]:
     """Return one asset per dataset of a venue; each lands its rows in the lake.
 
@@ -69,20 +59,10 @@ def build_exchange_assets(venue: str, datasets: Sequence[str]) -> list[AssetsDef
 
 
 def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
-    table = RAW_TABLES[dataset]
+    # Transport already retries an answer; this is for a machine that loses its network for a minute.
+    retry = RetryPolicy(max_retries=1, delay=5, backoff=Backoff.EXPONENTIAL)
 
-    @asset(
-        key=AssetKey(["lake", f"{venue}_{dataset}"]),
-        description=f"{table.description} Fetched from {venue} through ccxt; lands in the raw lake as Parquet.",
-        partitions_def=DAILY,
-        backfill_policy=ONE_RUN,
-        group_name="lake",
-        kinds={"python", "parquet"},
-        owners=OWNERS,
-        # Transport already retries an answer; this is for a machine that loses its network for a minute.
-        retry_policy=RetryPolicy(max_retries=1, delay=5, backoff=Backoff.EXPONENTIAL),
-        tags={"venue": venue},
-    )
+    @raw_asset(venue, dataset, f"Fetched from {venue} through ccxt", retry)
     def landed(
         context: AssetExecutionContext,
         lake: ResourceParam[RawLake],
@@ -110,14 +90,7 @@ def _exchange_asset(venue: str, dataset: str) -> AssetsDefinition:
                 metadata={"status": outage.code, "cause": outage.cause, "reason": str(outage), "rows": rows}
             )
         return MaterializeResult(
-            metadata={
-                "status": "landed",
-                "dagster/row_count": sum(g.rows_count for g in generations),
-                "quarantined": sum(g.quarantined_rows_count for g in generations),
-                "days_not_offered": len(forgotten),
-                "sha256": MetadataValue.json([g.sha256 for g in generations]),
-                "payloads": payloads_count,
-            }
+            metadata={**landed_facts(generations), "days_not_offered": len(forgotten), "payloads": payloads_count}
         )
 
     return landed
@@ -173,12 +146,10 @@ def build_collected_assets(venue: str, *, lists_instruments: bool) -> AssetsDefi
             yield MaterializeResult(
                 asset_key=spec.key,
                 metadata={
+                    **landed_facts(own),
                     "status": "landed" if kept else "nothing recorded",
-                    "dagster/row_count": sum(g.rows_count for g in own),
-                    "quarantined": sum(g.quarantined_rows_count for g in own),
                     "days_not_sealed": sum(not recording.is_sealed for recording in kept),
                     "not_followed": sum(recording.not_followed_count for recording in kept),
-                    "sha256": MetadataValue.json([g.sha256 for g in own]),
                 },
             )
 

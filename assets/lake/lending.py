@@ -10,22 +10,18 @@ from datetime import date, datetime, timedelta
 import polars as pl
 from dagster import (
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     Backoff,
     Failure,
     MaterializeResult,
     ResourceParam,
     RetryPolicy,
-    asset,
 )
 
-from assets.lake.definitions import OWNERS, days_of
+from assets.lake.frame import days_of, landed_facts, raw_asset
 from assets.lake.transform import batches_of
-from assets.partitions import DAILY, ONE_RUN
 from assets.ports import Capture, Clock, FinalityBroken, LendingMarket, RawKey, RawLake, SourceOutage
 from quality.schemas.lending import LENDING_DAY_CLOCK
-from quality.schemas.raw import RAW_TABLES
 
 CALLS = "lending_liquidations"
 
@@ -39,17 +35,9 @@ def build_lending_assets(venue: str) -> list[AssetsDefinition]:
 
 
 def _lending_asset(venue: str, dataset: str) -> AssetsDefinition:
-    @asset(
-        key=AssetKey(["lake", f"{venue}_{dataset}"]),
-        description=f"{RAW_TABLES[dataset].description} Read from {venue} over JSON-RPC; lands in the raw lake as Parquet.",
-        partitions_def=DAILY,
-        backfill_policy=ONE_RUN,
-        group_name="lake",
-        kinds={"python", "parquet"},
-        owners=OWNERS,
-        retry_policy=RetryPolicy(max_retries=1, delay=5, backoff=Backoff.EXPONENTIAL),
-        tags={"venue": venue},
-    )
+    retry = RetryPolicy(max_retries=1, delay=5, backoff=Backoff.EXPONENTIAL)
+
+    @raw_asset(venue, dataset, f"Read from {venue} over JSON-RPC", retry)
     def landed(
         context: AssetExecutionContext,
         lake: ResourceParam[RawLake],
@@ -81,14 +69,7 @@ def _lending_asset(venue: str, dataset: str) -> AssetsDefinition:
             now=now,
             is_synthetic=market.is_synthetic,
         )
-        generations = lake.commit(batches)
-        return MaterializeResult(
-            metadata={
-                "status": "landed",
-                "dagster/row_count": sum(g.rows_count for g in generations),
-                "quarantined": sum(g.quarantined_rows_count for g in generations),
-            }
-        )
+        return MaterializeResult(metadata=landed_facts(lake.commit(batches)))
 
     return landed
 

@@ -8,19 +8,15 @@ from collections.abc import Mapping, Sequence
 
 from dagster import (
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     MaterializeResult,
-    MetadataValue,
     ResourceParam,
-    asset,
 )
 
-from assets.lake.definitions import OWNERS, days_of
+from assets.lake.frame import days_of, landed_facts, raw_asset
 from assets.lake.transform import batches_of
-from assets.partitions import DAILY, ONE_RUN
 from assets.ports import Clock, PublishedSource, RawKey, RawLake, SourceOutage
-from quality.schemas.raw import DAY_CLOCK, RAW_TABLES
+from quality.schemas.raw import DAY_CLOCK
 
 
 def build_published_assets(venue: str, datasets: Sequence[str]) -> list[AssetsDefinition]:
@@ -34,16 +30,7 @@ def build_published_assets(venue: str, datasets: Sequence[str]) -> list[AssetsDe
 
 def _published_asset(venue: str, dataset: str) -> AssetsDefinition:
     # The door already retries an answer, and figures of a slow publisher can wait for the next hour: no second round.
-    @asset(
-        key=AssetKey(["lake", f"{venue}_{dataset}"]),
-        description=f"{RAW_TABLES[dataset].description} Read from {venue}; lands in the raw lake as Parquet.",
-        partitions_def=DAILY,
-        backfill_policy=ONE_RUN,
-        group_name="lake",
-        kinds={"python", "parquet"},
-        owners=OWNERS,
-        tags={"venue": venue},
-    )
+    @raw_asset(venue, dataset, f"Read from {venue}")
     def landed(
         context: AssetExecutionContext,
         lake: ResourceParam[RawLake],
@@ -78,15 +65,7 @@ def _published_asset(venue: str, dataset: str) -> AssetsDefinition:
             # each look shows all of them, what a later one lacks has been taken back.
             adds_to_day=is_snapshot and not client.shows_all,
         )
-        generations = lake.commit(batches)
-        return MaterializeResult(
-            metadata={
-                "status": "landed",
-                "dagster/row_count": sum(g.rows_count for g in generations),
-                "quarantined": sum(g.quarantined_rows_count for g in generations),
-                "sha256": MetadataValue.json([g.sha256 for g in generations]),
-                "payloads": len(capture.payloads),
-            }
-        )
+        facts = landed_facts(lake.commit(batches))
+        return MaterializeResult(metadata={**facts, "payloads": len(capture.payloads)})
 
     return landed

@@ -10,7 +10,7 @@ from dagster import (
     asset,
 )
 
-from assets.lake.definitions import OWNERS, days_of
+from assets.lake.frame import OWNERS, days_of
 from assets.partitions import DAILY, EDITION_TAG, ONE_RUN, WAREHOUSE_POOL
 from assets.ports import Warehouse
 from quality.schemas.marts import MARTS

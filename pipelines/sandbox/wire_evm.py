@@ -13,7 +13,6 @@ https://ethereum.github.io/execution-apis/; https://eips.ethereum.org/EIPS/eip-2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -25,10 +24,9 @@ from pipelines.sandbox.evm_node import EvmNode
 from pipelines.sandbox.holdings import ETH, TOKENS, Holdings
 from pipelines.sandbox.lending_accounts import lending_chain, world_prices
 from pipelines.sandbox.lending_pool import answer
-from pipelines.sandbox.wire import PLAIN_REFUSALS, Route
+from pipelines.sandbox.wire_json_rpc import JsonRpcWire
 from pipelines.sandbox.world import World
 
-PATH = "/rpc/ethereum"
 CHAIN_ID = 1_686_001
 BLOCK_TIME_S = 600
 FINALITY_DEPTH = 3
@@ -39,12 +37,10 @@ BORROWERS_COUNT = 24
 _BALANCE_OF, _DECIMALS = "70a08231", "313ce567"
 
 
-class EvmWire:
+class EvmWire(JsonRpcWire):
     """The world's chain as one provider shows it."""
 
     venue = "ethereum"
-    weight_header = ""
-    refusals: Mapping[str, tuple[int, Any]] = PLAIN_REFUSALS
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -70,27 +66,11 @@ class EvmWire:
         ledger = TokenLedger(Holdings(self.world))
         return EvmNode(self.chain, chain_id=CHAIN_ID, finality_depth=FINALITY_DEPTH, call=answer, ledger=ledger)
 
-    def routes(self) -> list[Route]:
-        """Return the one path."""
-        return [Route(PATH, self.ask, method="POST")]
-
-    def label(self, path: str, query: Mapping[str, Any]) -> str:
-        """Return the path and the method that was asked."""
-        return f"{path}/{query.get('method')}"
-
-    def rows(self, body: Any) -> list[Any] | None:
-        """Return the logs or receipts of an answer: a short page of these is a provider that leaves some out."""
-        result = body.get("result")
-        return result if isinstance(result, list) else None
-
-    def ask(self, query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """Answer one request with the blocks that there are at the world's present."""
-        method, params = query.get("method"), query.get("params", [])
-        if not isinstance(method, str) or not isinstance(params, list):
-            return {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "invalid request"}}
+    def handle(self, method: str, params: list[Any], now: datetime) -> dict[str, Any]:
+        """Answer a method with the blocks that there are at an instant."""
         mined = int((now - self.start).total_seconds()) // BLOCK_TIME_S + self.chain.first_height
         self.node.faults.lag_blocks = max(0, self.chain.height - mined)
-        return {"jsonrpc": "2.0", "id": query.get("id"), **self.node.handle(method, params)}
+        return self.node.handle(method, params)
 
 
 class TokenLedger:

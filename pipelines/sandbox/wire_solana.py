@@ -14,7 +14,6 @@ https://solana.com/docs/rpc; docs/lending.md, "Solana".
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,10 +21,9 @@ import numpy as np
 
 from pipelines.sandbox.kamino_market import FRACTION, Market, Reserve
 from pipelines.sandbox.solana_node import Cluster, SolanaFaults, SolanaNode
-from pipelines.sandbox.wire import PLAIN_REFUSALS, Route
+from pipelines.sandbox.wire_json_rpc import JsonRpcWire
 from pipelines.sandbox.world import World
 
-PATH = "/rpc/solana"
 SLOT_TIME_S = 600
 FIRST_SLOT = 1_000
 # The cluster begins so many days before the world's end.
@@ -37,12 +35,10 @@ _USDC = "USDC"
 _INTEREST_PPM = 1
 
 
-class SolanaWire:
+class SolanaWire(JsonRpcWire):
     """The world's Solana as one provider shows it."""
 
     venue = "solana"
-    weight_header = ""
-    refusals: Mapping[str, tuple[int, Any]] = PLAIN_REFUSALS
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -63,26 +59,9 @@ class SolanaWire:
                 self._step(self._cluster)
             return self._cluster
 
-    def routes(self) -> list[Route]:
-        """Return the one path."""
-        return [Route(PATH, self.ask, method="POST")]
-
-    def label(self, path: str, query: Mapping[str, Any]) -> str:
-        """Return the path and the method that was asked."""
-        return f"{path}/{query.get('method')}"
-
-    def rows(self, body: Any) -> list[Any] | None:
-        """Return the slots or signatures of an answer: a short page of these is a provider that leaves some out."""
-        result = body.get("result")
-        return result if isinstance(result, list) else None
-
-    def ask(self, query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """Answer one request with what there is at the world's present."""
-        method, params = query.get("method"), query.get("params", [])
-        if not isinstance(method, str) or not isinstance(params, list):
-            return {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "invalid request"}}
-        node = SolanaNode(self.cluster(now), self.faults)
-        return {"jsonrpc": "2.0", "id": query.get("id"), **node.handle(method, params)}
+    def handle(self, method: str, params: list[Any], now: datetime) -> dict[str, Any]:
+        """Answer a method with the slots that there are at an instant."""
+        return SolanaNode(self.cluster(now), self.faults).handle(method, params)
 
     # -- the market's days
 

@@ -19,13 +19,15 @@ from pipelines.home import Home, open_home
 from pipelines.resources import accounts_of, lake_of, lending_of, publishers_of
 from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.server import Sandbox, serve
-from pipelines.sandbox.wire_evm import CHAIN_ID, PATH, EvmWire
+from pipelines.sandbox.wire_evm import CHAIN_ID, EvmWire
 from pipelines.sandbox.world import World
 from pipelines.settings import Settings
 from pipelines.sources.chains.lending_markets import SANDBOX_CHAIN_ID
 
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 0, 30)
 CLOCK = FixedClock(NOW)
+
+PATH = "/rpc/ethereum"
 
 
 @pytest.fixture(scope="module")

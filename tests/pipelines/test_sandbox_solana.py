@@ -20,10 +20,12 @@ from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.kamino_market import base58
 from pipelines.sandbox.server import Sandbox, serve
 from pipelines.sandbox.solana_node import GENESIS
-from pipelines.sandbox.wire_solana import PATH, SolanaWire
+from pipelines.sandbox.wire_solana import SolanaWire
 from pipelines.sandbox.world import World
 from pipelines.settings import Settings
 from pipelines.sources.chains.lending_markets import SANDBOX_GENESIS_HASH
+
+PATH = "/rpc/solana"
 
 VENUE = "kamino_main_solana"
 DAY, NOW = date(2026, 3, 10), datetime(2026, 3, 11, 0, 30)

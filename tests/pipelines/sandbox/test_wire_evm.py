@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from pipelines.sandbox.server import Sandbox, serve
-from pipelines.sandbox.wire_evm import BLOCK_TIME_S, CHAIN_ID, PATH, EvmWire
+from pipelines.sandbox.wire_evm import BLOCK_TIME_S, CHAIN_ID, EvmWire
 from pipelines.sandbox.world import World
+
+PATH = "/rpc/ethereum"
 
 NOW = datetime(2026, 3, 10, 12, 5)
 
