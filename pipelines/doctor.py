@@ -7,12 +7,12 @@ from pathlib import Path
 import duckdb
 from rich.table import Table
 
-from assets.ports import Generation, SourceOutage
+from assets.ports import ExchangeSource, Generation, LendingMarket, SourceOutage
 from pipelines.console import OUT, plain
 from pipelines.home import Home, HomeError, kind_of, open_home
 from pipelines.lake.publish import open_published
 from pipelines.lake.store import Lake
-from pipelines.resources import clock_of, exchanges_of, lake_of
+from pipelines.resources import clock_of, exchanges_of, lake_of, lending_of, publishers_of
 from pipelines.settings import Settings
 
 
@@ -38,7 +38,7 @@ def examine(root: Path | None) -> bool:
     if not faults:
         # A damaged manifest cannot be listed; the faults above say what to do.
         _print_lake(lake)
-    _print_venues(home, settings, lake)
+    _print_sources(home, settings, lake)
     _print_snapshot(home)
     return not faults
 
@@ -74,19 +74,26 @@ def _print_lake(lake: Lake) -> None:
         OUT.print(f"[yellow]missing[/]    {at.dataset} {at.venue} {at.day}: {plain(outage.status)}")
 
 
-def _print_venues(home: Home, settings: Settings, lake: Lake) -> None:
+def _print_sources(home: Home, settings: Settings, lake: Lake) -> None:
+    """Ask exchanges and chains for a sign of life; of publishers, whose pages have none, say what settings leave out."""
+    clock = clock_of(settings)
     try:
-        exchanges = exchanges_of(home, settings, lake, clock_of(settings))
+        sources: dict[str, ExchangeSource | LendingMarket] = {**exchanges_of(home, settings, lake, clock)}
+        sources |= lending_of(home, settings, clock)
+        publishers = publishers_of(home, settings, lake, clock)
     except HomeError as error:
         OUT.print(f"[yellow]venues[/]     {plain(str(error))}")
         return
-    for venue, client in exchanges.items():
+    for venue, client in sources.items():
         try:
             client.probe()
         except SourceOutage as outage:
             OUT.print(f"[yellow]venue[/]      {venue}: {outage.code}: {plain(str(outage))}")
         else:
             OUT.print(f"venue      {venue}: [green]reachable[/]")
+    for venue, publisher in publishers.items():
+        for dataset, lack in publisher.left_out.items():
+            OUT.print(f"[yellow]left out[/]   {venue} {dataset}: {plain(lack)}")
 
 
 def _print_snapshot(home: Home) -> None:
@@ -105,4 +112,5 @@ def _print_snapshot(home: Home) -> None:
     finally:
         con.close()
     last, count = row if row else (None, 0)
-    OUT.print(f"snapshot   {plain(str(home.snapshot))}: {count} days of recaps, last {last}")
+    days = f"{count:,} days of exchanges' prices, the last {last}" if count else "no day of exchanges' prices"
+    OUT.print(f"snapshot   {plain(str(home.snapshot))}: {days}")

@@ -173,6 +173,10 @@ def test_doctor_says_what_is_there(market: Market, home: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("binance", "reachable", "candles", "snapshot"):
         assert word in done.stdout
+    closed = json.dumps({"ethereum": ["http://127.0.0.1:1/rpc"]})
+    alone = market.lowtide(home, "doctor", LOWTIDE_RPC_URLS=closed, LOWTIDE_RPC_LOCAL_ALLOWED="true")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert "aave_v3_ethereum: unreachable" in alone.stdout
     fresh = market.lowtide(tmp_path / "none", "doctor")
     assert fresh.returncode == 0 and "not created yet" in fresh.stdout
 
