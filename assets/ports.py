@@ -136,7 +136,8 @@ class SourceOutage(Exception):
     """A source did not answer as needed. `code` is an outage code of `Generation.status`; the message is one clear line.
 
     `cause` tells apart what one code holds: ``timeout``, ``no_connection``, ``broken_off`` (of ``unreachable``);
-    ``server_error``, ``not_json``, ``not_readable``, ``refused``, ``wrong_shape``, ``unexplained_gap`` (of ``venue_error``). Else it is the code.
+    ``server_error``, ``not_json``, ``not_readable``, ``refused``, ``wrong_shape``, ``unexplained_gap``, ``out_of_order`` (of
+    ``venue_error``). Else it is the code.
     """
 
     def __init__(self, code: str, message: str, cause: str = "") -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from assets.ports import Capture, SourceOutage
@@ -130,6 +131,11 @@ class Bitget(VenueClient):
             for page in self._funding_pages(path, contract, start, payloads):
                 found.update((repr(record), record) for record in page)
             told = [(ms_of(of(r.value, "fundingTime")), r) for r in found.values()]
+            stamped = [at for at, _ in told if at is not None]
+            if any(newer <= older for newer, older in pairwise(stamped)):
+                # A clock that is wrong among neighbours would stand beside the settlement whose day it took.
+                text = f"{self.venue} {path} {contract.symbol}: settlements do not come newest first"
+                raise SourceOutage("venue_error", text, "out_of_order")
             inside = [(at, r) for at, r in told if at is None or start <= at < end]
             rows += [
                 {

@@ -184,8 +184,9 @@ class GateFutures(VenueClient):
         for record in self._events(page, span, HOUR_MS, path):
             symbol = record.value.symbol
             # Contracts outside the universe are left out; what names none is kept for quarantine.
-            if symbol in contracts or not isinstance(symbol, str):
-                identity = self._identity(contracts[symbol]) if symbol in contracts else {"venue": self.venue}
+            is_named = isinstance(symbol, str)
+            if not is_named or symbol in contracts:
+                identity = self._identity(contracts[symbol]) if is_named else {"venue": self.venue}
                 told = row_of(read(STREAMS["gate"], record.value, terms))
                 rows.append({**identity, **told, "payload_sha256": record.payload_sha256})
         return self._capture("liquidations", rows, tuple(payloads), f"{self.method} {path}")

@@ -78,6 +78,17 @@ def test_a_short_page_before_the_last_is_a_venue_error_and_not_a_gap(sandbox: Sa
     assert caught.value.code == "venue_error"
 
 
+def test_a_settlement_stamped_a_day_early_is_a_venue_error_and_not_a_second_one_of_that_day(sandbox: Sandbox) -> None:
+    def moved(body: Any) -> Any:
+        newest, others = body["data"][:1], body["data"][1:]
+        early = [{**record, "fundingTime": str(int(record["fundingTime"]) - 86_400_001)} for record in newest]
+        return {**body, "data": [*early, *others]}
+
+    with pytest.raises(SourceOutage, match="do not come newest first") as caught:
+        _bench(sandbox, spoiled(FUNDING, moved)).client.funding_rates(FIRST, CRASH)
+    assert (caught.value.code, caught.value.cause) == ("venue_error", "out_of_order")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -134,6 +134,13 @@ def test_a_fund_that_is_not_told_is_refused_and_is_not_zero(sandbox: Sandbox, an
     assert (good.height, rejected.height) == (0, 1)
 
 
+def test_a_liquidation_whose_contract_is_no_name_is_quarantined(sandbox: Sandbox) -> None:
+    nameless = spoiled(f"{PATH}/liq_orders", lambda rows: [{**row, "contract": [row["contract"]]} for row in rows])
+    good, refused = judged(_bench(sandbox, nameless).client.liquidations(date(2025, 10, 10)), "liquidations", NOW)
+    assert good.height == 0
+    assert refused.height > 0
+
+
 def test_liquidations_are_asked_for_by_the_hour_and_for_all_contracts(sandbox: Sandbox) -> None:
     bench = _bench(sandbox, universe=("SOL",))
     rows = valid(bench.client.liquidations(date(2025, 10, 10)), "liquidations", NOW)
