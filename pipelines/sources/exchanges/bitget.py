@@ -117,6 +117,10 @@ class Bitget(VenueClient):
         finally:
             self._limits["candles"] = recent
 
+    def _price_tick(self, contract: Contract) -> float | None:
+        """Return the price step; of digits in another script ccxt would make a step of 1e-123."""
+        return super()._price_tick(contract) if figure(of(contract.market["info"], "pricePlace")) is not None else None
+
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps.
 
