@@ -38,6 +38,10 @@ _PATH = "/api/v2/mix/market"
 _TICKERS = ("publicMixGetV2MixMarketTickers", f"{_PATH}/tickers")
 
 
+def _are_told(contract: Contract, *names: str) -> bool:
+    return all(figure(of(contract.market["info"], name)) is not None for name in names)
+
+
 def _asked(most: int) -> Callable[[Contract, int, int, int], Mapping[str, Any]]:
     """Return the query of candles: bounds are rounded down to the hour, so the end is rounded up before."""
 
@@ -117,9 +121,15 @@ class Bitget(VenueClient):
         finally:
             self._limits["candles"] = recent
 
+    # ccxt makes steps of decimals in any script's digits: 1e-123 of "１２３".
+
     def _price_tick(self, contract: Contract) -> float | None:
-        """Return the price step; of digits in another script ccxt would make a step of 1e-123."""
-        return super()._price_tick(contract) if figure(of(contract.market["info"], "pricePlace")) is not None else None
+        """Return the price step, None where a figure that it is made of cannot be read."""
+        return super()._price_tick(contract) if _are_told(contract, "pricePlace", "priceEndStep") else None
+
+    def _quantity_step(self, contract: Contract) -> float | None:
+        """Return the quantity step, None where a figure that it is made of cannot be read."""
+        return super()._quantity_step(contract) if _are_told(contract, "volumePlace", "sizeMultiplier") else None
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps.

@@ -182,7 +182,7 @@ class VenueClient(ABC):
                 "contract_size_base": c.size_base,
                 "contract_size_usd": c.size_usd,
                 "price_tick_quote": self._price_tick(c),
-                "quantity_step_base": self._in_base(c, figure(c.market["precision"]["amount"])),
+                "quantity_step_base": self._in_base(c, self._quantity_step(c)),
                 "listed_at_utc": instant(c.listed_ms),
                 "payload_sha256": payloads[self._catalogue_payload(c)],
             }
@@ -582,6 +582,10 @@ class VenueClient(ABC):
     def _price_tick(self, contract: Contract) -> float | None:
         """Return a contract's price step as the catalogue tells it."""
         return figure(contract.market["precision"]["price"])
+
+    def _quantity_step(self, contract: Contract) -> float | None:
+        """Return a contract's quantity step as the catalogue tells it, in the venue's unit."""
+        return figure(contract.market["precision"]["amount"])
 
     def _bounds(self, day: date, last: date | None) -> tuple[int, int]:
         """Return the days as milliseconds [start, end), not beyond now."""

@@ -104,10 +104,19 @@ def test_a_contract_that_is_none_of_ours_is_left_out_and_named(sandbox: Sandbox,
     assert "not listed here: SOL" in capture.origin_note
 
 
-def test_a_price_step_in_digits_of_another_script_is_no_step(sandbox: Sandbox) -> None:
-    wide = spoiled(f"{PATH}/contracts", lambda b: {**b, "data": [{**c, "pricePlace": "１２３"} for c in b["data"]]})
-    assert _bench(sandbox, wide).client.instruments().rows["price_tick_quote"].to_list() == [None]
-    assert _bench(sandbox).client.instruments().rows["price_tick_quote"].to_list() == [0.01]
+@pytest.mark.parametrize(
+    ("field", "step"),
+    [
+        ("pricePlace", "price_tick_quote"),
+        ("priceEndStep", "price_tick_quote"),
+        ("volumePlace", "quantity_step_base"),
+        ("sizeMultiplier", "quantity_step_base"),
+    ],
+)
+def test_a_step_in_digits_of_another_script_is_no_step(sandbox: Sandbox, field: str, step: str) -> None:
+    wide = spoiled(f"{PATH}/contracts", lambda b: {**b, "data": [{**c, field: "１２３"} for c in b["data"]]})
+    assert _bench(sandbox, wide).client.instruments().rows[step].to_list() == [None]
+    assert _bench(sandbox).client.instruments().rows[step].to_list() == [0.01]
 
 
 def test_an_answer_about_another_symbol_is_a_venue_error(sandbox: Sandbox) -> None:
