@@ -222,7 +222,9 @@ def test_coverage_tells_the_seconds_in_which_a_stream_was_not_heard(warehouse: A
 
 def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
     rows = warehouse.rows(
-        "select dataset, venue, count(*) from marts.fct_data_coverage_daily"
+        "select dataset, venue, count(*) filter (where coverage_date_utc between first_date_utc and last_date_utc)"
+        " from marts.fct_data_coverage_daily, (select min(coverage_date_utc) as first_date_utc,"
+        " max(coverage_date_utc) as last_date_utc from marts.fct_data_coverage_daily where dataset = 'candles')"
         " where dataset not in ('depth_bands', 'minute_candles', 'leverage_tiers', 'tickers', 'perp_positions')"
         " group by all"
     )
