@@ -46,6 +46,7 @@ from pipelines.sandbox.wire_gate import GateWire
 from pipelines.sandbox.wire_htx import HtxWire
 from pipelines.sandbox.wire_hyperliquid import HyperliquidWire
 from pipelines.sandbox.wire_kraken import KrakenWire
+from pipelines.sandbox.wire_kucoin import KucoinWire
 from pipelines.sandbox.wire_okx import OkxWire
 from pipelines.sandbox.wire_solana import SolanaWire
 from pipelines.sandbox.wire_treasury import TreasuryWire
@@ -207,6 +208,7 @@ def wires_of(world: World) -> list[Wire]:
         GateWire(world),
         HtxWire(world),
         BitgetWire(world),
+        KucoinWire(world),
         AlternativeMeWire(world),
         FredWire(world),
         TreasuryWire(world),

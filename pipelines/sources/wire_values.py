@@ -49,6 +49,12 @@ def number(value: Any) -> float:
     return found
 
 
+def whole(value: Any) -> int | None:
+    """Return a figure that is a whole number of at most 64 bits, None where it is absent or another."""
+    found = figure(value)
+    return int(found) if found is not None and found.is_integer() and abs(found) < 2**63 else None
+
+
 def text(value: Any) -> str | None:
     """Return a text, None where it is absent, empty or no text."""
     return value if isinstance(value, str) and value else None

@@ -38,10 +38,6 @@ _PATH = "/api/v2/mix/market"
 _TICKERS = ("publicMixGetV2MixMarketTickers", f"{_PATH}/tickers")
 
 
-def _are_told(contract: Contract, *names: str) -> bool:
-    return all(figure(of(contract.market["info"], name)) is not None for name in names)
-
-
 def _asked(most: int) -> Callable[[Contract, int, int, int], Mapping[str, Any]]:
     """Return the query of candles: bounds are rounded down to the hour, so the end is rounded up before."""
 
@@ -68,6 +64,7 @@ def _candles_at(name: str, method: str, most: int) -> Request:
         _asked(most),
         _data,
         lambda v: ms_of(v[0]) if isinstance(v, list) and v else None,
+        width=7,
     )
 
 
@@ -89,6 +86,8 @@ class Bitget(VenueClient):
     catalogue_path = f"{_PATH}/contracts"
     # The first of ccxt's six answers holds the contracts settled in USDT.
     catalogue_payload = 0
+    price_tick_fields = ("pricePlace", "priceEndStep")
+    quantity_step_fields = ("volumePlace", "sizeMultiplier")
     limits = {"candles": RECENT_LIMIT, "funding_rates": FUNDING_LIMIT}  # noqa: RUF012 - a constant of the class
 
     def probe(self) -> None:
@@ -120,16 +119,6 @@ class Bitget(VenueClient):
             return self._candles(request, (day, last), lambda v: v[1:6] if isinstance(v, list) else ())
         finally:
             self._limits["candles"] = recent
-
-    # ccxt makes steps of decimals in any script's digits: 1e-123 of "１２３".
-
-    def _price_tick(self, contract: Contract) -> float | None:
-        """Return the price step, None where a figure that it is made of cannot be read."""
-        return super()._price_tick(contract) if _are_told(contract, "pricePlace", "priceEndStep") else None
-
-    def _quantity_step(self, contract: Contract) -> float | None:
-        """Return the quantity step, None where a figure that it is made of cannot be read."""
-        return super()._quantity_step(contract) if _are_told(contract, "volumePlace", "sizeMultiplier") else None
 
     def funding_rates(self, day: date, last: date | None = None) -> Capture:
         """Return the settlements of the UTC days `day` to `last`, at the instants that the venue stamps.

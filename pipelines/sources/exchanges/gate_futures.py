@@ -20,7 +20,7 @@ from assets.ports import Capture
 from pipelines.sources.exchanges.liquidations import STREAMS, ContractTerms, read, row_of
 from pipelines.sources.exchanges.venue import HOUR_MS, VenueClient
 from pipelines.sources.records import Contract, Record, Request, WireBook, records_of
-from pipelines.sources.wire_values import figure, instant, ms_of_seconds, of, to_ms
+from pipelines.sources.wire_values import figure, instant, ms_of_seconds, of, to_ms, whole
 
 # "Maximum of 2000 points are returned in one query": one less, because a window's edge is a point too.
 CANDLES_LIMIT = 1_999
@@ -246,15 +246,15 @@ class GateFutures(VenueClient):
             query = {"settle": SETTLE, "contract": contract.symbol}
             tiers, answer = self._snapshot("publicFuturesGetSettleRiskLimitTiers", path, query)
             payloads += answer.payloads
-            caps = {figure(of(tier, "tier")): figure(of(tier, "risk_limit")) for tier in tiers}
+            caps = {whole(of(tier, "tier")): figure(of(tier, "risk_limit")) for tier in tiers}
             for tier in tiers:
-                rank = figure(of(tier, "tier"))
+                rank = whole(of(tier, "tier"))
                 rows.append(
                     {
                         **self._identity(contract),
                         "settle_asset": contract.market["settle"],
                         "observed_at_utc": instant(to_ms(self._clock.now())),
-                        "tier_rank": None if rank is None or not rank.is_integer() else int(rank),
+                        "tier_rank": rank,
                         "tiers_count": len(tiers),
                         "notional_floor_settle": 0.0 if rank == 1 else caps.get(None if rank is None else rank - 1),
                         "notional_cap_settle": figure(of(tier, "risk_limit")),

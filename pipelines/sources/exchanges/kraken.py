@@ -58,6 +58,7 @@ class Kraken(VenueClient):
     catalogue_path = f"{_API}/instruments"
     counts_contracts = True
     only_now = frozenset({"open_interest"})
+    quantity_step_fields = ("contractValueTradePrecision",)
     limits = {"candles": CANDLES_LIMIT}  # noqa: RUF012 - a constant of the class
 
     def probe(self) -> None:

@@ -25,7 +25,7 @@ from pipelines.sources.exchanges.liquidations import STREAMS, WireLiquidation
 from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.transport import Transport
-from pipelines.sources.wire_values import figure, instant, ms_of, of
+from pipelines.sources.wire_values import figure, instant, ms_of, of, whole
 
 # The pages say 300 today and said 100 before; 100 is right with both.
 CANDLES_LIMIT = 100
@@ -482,7 +482,7 @@ def _ladder(tiers: list[Any], settle_per_contract: float | None) -> list[dict[st
         below = below if cap is None else cap
         rows.append(
             {
-                "tier_rank": _whole(of(tier, "tier")),
+                "tier_rank": whole(of(tier, "tier")),
                 "tiers_count": len(tiers),
                 "notional_floor_settle": _times(floor, settle_per_contract),
                 "notional_cap_settle": _times(cap, settle_per_contract),
@@ -492,11 +492,6 @@ def _ladder(tiers: list[Any], settle_per_contract: float | None) -> list[dict[st
             }
         )
     return rows
-
-
-def _whole(value: Any) -> int | None:
-    read = figure(value)
-    return int(read) if read is not None and read.is_integer() else None
 
 
 def _times(contracts: float | None, settle_per_contract: float | None) -> float | None:

@@ -26,6 +26,7 @@ _CLIENTS: dict[str, tuple[str, str]] = {
     "gate": ("gate_futures", "GateFutures"),
     "htx": ("htx", "Htx"),
     "bitget": ("bitget", "Bitget"),
+    "kucoin": ("kucoin", "Kucoin"),
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
@@ -96,6 +97,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
     ),
     "htx": ("instruments", *_SERIES, "liquidations", "depth_bands", "tickers"),
     "bitget": ("instruments", *_SERIES, "depth_bands", "tickers"),
+    "kucoin": ("instruments", *_SERIES, "depth_bands", "tickers", "leverage_tiers"),
 }
 
 

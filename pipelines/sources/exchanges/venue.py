@@ -33,7 +33,7 @@ from pipelines.sources.journal import Journal, Walk
 from pipelines.sources.paging import PagingFault, Range, fetch_events, fetch_range
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape, records_of
 from pipelines.sources.transport import Answer, Transport
-from pipelines.sources.wire_values import figure, instant, ms_of, to_ms
+from pipelines.sources.wire_values import figure, instant, ms_of, of, to_ms
 
 HOUR_MS = 3_600_000
 CANDLE_LENGTHS = {"candles": timedelta(hours=1), "minute_candles": timedelta(minutes=1)}
@@ -91,6 +91,10 @@ class VenueClient(ABC):
     catalogue_query: ClassVar[Mapping[str, Any]] = {}
     # Datasets that have a history elsewhere, and of which this venue shows the present only.
     only_now: ClassVar[frozenset[str]] = frozenset()
+    # Fields of a catalogue's entry that ccxt makes a step of by arithmetic of its own, which takes digits of any script: 1e-123 of
+    # "１２３". Where one of them cannot be read there is no step.
+    price_tick_fields: ClassVar[tuple[str, ...]] = ()
+    quantity_step_fields: ClassVar[tuple[str, ...]] = ()
     # True where the venue counts quantities in contracts.
     counts_contracts: ClassVar[bool] = False
     # Entries of a book's level, as documented: price and quantity first.
@@ -581,11 +585,11 @@ class VenueClient(ABC):
 
     def _price_tick(self, contract: Contract) -> float | None:
         """Return a contract's price step as the catalogue tells it."""
-        return figure(contract.market["precision"]["price"])
+        return _step(contract, "price", self.price_tick_fields)
 
     def _quantity_step(self, contract: Contract) -> float | None:
         """Return a contract's quantity step as the catalogue tells it, in the venue's unit."""
-        return figure(contract.market["precision"]["amount"])
+        return _step(contract, "amount", self.quantity_step_fields)
 
     def _bounds(self, day: date, last: date | None) -> tuple[int, int]:
         """Return the days as milliseconds [start, end), not beyond now."""
@@ -642,3 +646,9 @@ class VenueClient(ABC):
         absent = [a for a in self._universe if a not in listed]
         note += f"; not listed here: {', '.join(absent)}" if absent else ""
         return Capture(rows.frame(), tuple(dict.fromkeys(payloads)), note)
+
+
+def _step(contract: Contract, of_what: str, made_of: tuple[str, ...]) -> float | None:
+    entry = contract.market["info"]
+    is_told = all(figure(of(entry, name)) is not None for name in made_of)
+    return figure(contract.market["precision"][of_what]) if is_told else None

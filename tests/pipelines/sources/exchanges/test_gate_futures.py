@@ -102,7 +102,9 @@ def test_tiers_have_the_venues_deductions_and_stand_on_each_other(sandbox: Sandb
     assert rows["settle_asset"].unique().to_list() == ["USDT"]
 
 
-@pytest.mark.parametrize("change", [{"tier": None}, {"tier": 7}, {"risk_limit": "x"}, {"deduction": "1"}])
+@pytest.mark.parametrize(
+    "change", [{"tier": None}, {"tier": 7}, {"tier": 1e300}, {"risk_limit": "x"}, {"deduction": "1"}]
+)
 def test_a_ladder_that_is_not_whole_is_refused_and_another_contracts_stands(
     sandbox: Sandbox, change: dict[str, Any]
 ) -> None:

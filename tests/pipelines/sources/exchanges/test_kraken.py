@@ -79,6 +79,15 @@ def test_instruments_are_the_flexible_perpetuals_that_trade(sandbox: Sandbox) ->
     assert [s.path for s in bench.sandbox.requests] == [f"{API}/instruments"]
 
 
+def test_a_step_in_digits_of_another_script_is_no_step(sandbox: Sandbox) -> None:
+    def widened(body: Any) -> Any:
+        listed = [{**i, "contractValueTradePrecision": "１２３"} for i in body["instruments"]]
+        return {**body, "instruments": listed}
+
+    bench = _bench(sandbox, faults=spoiled(f"{API}/instruments", widened))
+    assert bench.client.instruments().rows["quantity_step_base"].to_list() == [None] * 3
+
+
 def test_candles_of_the_whole_range_equal_the_venue(sandbox: Sandbox, market: VenueMarket) -> None:
     bench = _bench(sandbox)
     rows = _rows(bench, "candles", FIRST, market.last_day)
