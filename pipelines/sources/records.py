@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.sources.wire_values import figure, of
+from pipelines.sources.wire_values import figure, of, per
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Contract:
             return None
         if self.kind == "linear":
             return None if self.size_base is None else contracts * self.size_base
-        return None if self.size_usd is None or not price else contracts * self.size_usd / price
+        return per(None if self.size_usd is None else contracts * self.size_usd, price)
 
 
 class WrongShape(Exception):

@@ -49,6 +49,11 @@ def number(value: Any) -> float:
     return found
 
 
+def per(value: float | None, unit: float | None) -> float | None:
+    """Return a value over a unit, None where either is missing, or where no quotient means anything: a unit of 0 or of infinity."""
+    return None if value is None or not unit or not math.isfinite(unit) else value / unit
+
+
 def whole(value: Any) -> int | None:
     """Return a figure that is a whole number of at most 64 bits, None where it is absent or another."""
     found = figure(value)

@@ -23,7 +23,7 @@ from assets.ports import Capture
 from pipelines.sources.exchanges.venue import HOUR_MS, VenueClient
 from pipelines.sources.records import Contract, Request, WireBook, must_be_about, records_of
 from pipelines.sources.transport import Answer
-from pipelines.sources.wire_values import figure, instant, iso_ms_of, iso_of, of, to_ms
+from pipelines.sources.wire_values import figure, instant, iso_ms_of, iso_of, of, per, to_ms
 
 # "Maximum number of results to return": 1,000 candles and 500 settlements. One less, as a window's edge is a record too.
 CANDLES_LIMIT = 999
@@ -204,11 +204,17 @@ class Bitmex(VenueClient):
         return {i["symbol"]: i for i in shown if isinstance(of(i, "symbol"), str)}, answer
 
     def _contract(self, market: Mapping[str, Any]) -> Contract:
-        """Return a contract; of an inverse one ccxt gives the multiplier as its size, which is dollars in satoshi."""
-        if market.get("inverse"):
-            multiplier, units = (figure(market["info"].get(n)) for n in ("multiplier", "underlyingToSettleMultiplier"))
-            market = {**market, "contractSize": abs(multiplier / units) if multiplier and units else None}
-        return super()._contract(market)
+        """Return a contract with its size from the venue's own figures.
+
+        Of an inverse one ccxt gives the multiplier, which is dollars in satoshi; of a linear one a figure that it reads in the
+        digits of any script.
+        """
+        multiplier, units, contracts = (
+            figure(market["info"].get(name))
+            for name in ("multiplier", "underlyingToSettleMultiplier", "underlyingToPositionMultiplier")
+        )
+        size = _size(multiplier, units) if market.get("inverse") else _size(1.0, contracts or units)
+        return super()._contract({**market, "contractSize": size or None})
 
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a perpetual that trades now: in USD with the coin, or in USDT with USDT."""
@@ -219,12 +225,17 @@ class Bitmex(VenueClient):
         return bool(is_perpetual and (is_inverse or is_linear))
 
 
+def _size(value: float | None, units: float | None) -> float | None:
+    found = per(value, units)
+    return None if found is None else abs(found)
+
+
 def _open_interest_of(contract: Contract, shown: Any) -> dict[str, Any]:
     """Return open interest from contracts and from their value: coins of an inverse contract, dollars of a linear one."""
     contracts, value = figure(of(shown, "openInterest")), figure(of(shown, "openValue"))
     is_inverse = contract.kind == "inverse"
     units = figure(of(shown, "underlyingToSettleMultiplier" if is_inverse else "quoteToSettleMultiplier"))
-    told = abs(value / units) if value is not None and units else None
+    told = _size(value, units)
     if is_inverse:
         usd = None if contracts is None or contract.size_usd is None else contracts * contract.size_usd
         base = told

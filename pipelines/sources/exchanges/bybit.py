@@ -35,7 +35,7 @@ from assets.ports import Capture, SourceOutage
 from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.transport import Answer, Transport
-from pipelines.sources.wire_values import figure, instant, ms_of, of, text
+from pipelines.sources.wire_values import figure, instant, ms_of, of, per, text
 
 KLINES_LIMIT = 1_000
 OPEN_INTEREST_LIMIT = 200
@@ -233,7 +233,7 @@ class Bybit(VenueClient):
             return {
                 "ratio_kind": "accounts",
                 "occurred_at_utc": instant(ms_of(of(record, "timestamp"))),
-                "long_short_ratio_x": None if longs is None or not shorts else longs / shorts,
+                "long_short_ratio_x": per(longs, shorts),
             }
 
         return self._series("long_short_ratios", _RATIOS, (day, last), row)

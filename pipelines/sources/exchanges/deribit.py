@@ -25,7 +25,7 @@ from typing import Any
 from assets.ports import Capture
 from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
-from pipelines.sources.wire_values import figure, instant, ms_of, of, to_ms
+from pipelines.sources.wire_values import figure, instant, ms_of, of, per, to_ms
 
 # No page gives the most candles and settlements of an answer; users count 5,000 and 744. One less, as a window's edge is one.
 CANDLES_LIMIT = 4_999
@@ -226,7 +226,7 @@ class Deribit(VenueClient):
         """Return an amount in base units; dollars need a price."""
         if contract.kind == "linear" or quantity is None:
             return quantity
-        return quantity / price if price else None
+        return per(quantity, price)
 
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a perpetual that trades now: in USD with the coin, or in USDC with USDC."""

@@ -29,7 +29,7 @@ from pipelines.sources.exchanges.venue import HOUR_MS, VenueClient
 from pipelines.sources.paging import PagingFault, Range, fetch_events
 from pipelines.sources.records import Contract, Record, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.transport import Answer
-from pipelines.sources.wire_values import figure, instant, ms_of, of, text, to_ms
+from pipelines.sources.wire_values import figure, instant, ms_of, of, per, text, to_ms
 
 T = TypeVar("T")
 
@@ -446,7 +446,7 @@ def _ladder(tiers: list[Any]) -> list[dict[str, Any]]:
     """Return a margin table in the raw table's columns; what cannot be read is missing, and the ladder is refused."""
     floors = [figure(of(tier, "lowerBound")) for tier in tiers]
     leverages = [figure(of(tier, "maxLeverage")) for tier in tiers]
-    rates = [1 / leverage / 2 if leverage else None for leverage in leverages]
+    rates = [per(0.5, leverage) for leverage in leverages]
     rows: list[dict[str, Any]] = []
     amount: float | None = 0.0
     below: float | None = None

@@ -25,7 +25,7 @@ from pipelines.sources.exchanges.liquidations import STREAMS, WireLiquidation
 from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.transport import Transport
-from pipelines.sources.wire_values import figure, instant, ms_of, of, whole
+from pipelines.sources.wire_values import figure, instant, ms_of, of, per, whole
 
 # The pages say 300 today and said 100 before; 100 is right with both.
 CANDLES_LIMIT = 100
@@ -467,7 +467,7 @@ def _settle_per_contract(contract: Contract, mark: float | None) -> float | None
         return None
     if contract.kind == "linear":
         return None if contract.size_base is None else contract.size_base * mark
-    return None if contract.size_usd is None else contract.size_usd / mark
+    return per(contract.size_usd, mark)
 
 
 def _ladder(tiers: list[Any], settle_per_contract: float | None) -> list[dict[str, Any]]:

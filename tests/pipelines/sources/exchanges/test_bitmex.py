@@ -83,6 +83,25 @@ def test_instruments_are_the_inverse_and_linear_perpetuals_that_trade(sandbox: S
     assert [s.path for s in bench.sandbox.requests] == [PATHS["tickers"]]
 
 
+@pytest.mark.parametrize("figure", ["1_000000", "１２３", 0, None])
+def test_a_linear_contract_without_a_readable_size_has_none(sandbox: Sandbox, figure: Any) -> None:
+    change = {"underlyingToPositionMultiplier": figure}
+    faults = spoiled(PATHS["tickers"], lambda body: [{**i, **change} for i in body])
+    rows = _bench(sandbox, universe=("SOL",), faults=faults).client.instruments().rows
+    assert rows.select("contract_size_base", "quantity_step_base").rows() == [(None, None)]
+
+
+@pytest.mark.parametrize("units", ["Infinity", 0, None])
+def test_a_value_in_unreadable_units_is_missing_and_never_zero(sandbox: Sandbox, units: Any) -> None:
+    change = {"underlyingToSettleMultiplier": units, "quoteToSettleMultiplier": units}
+    bench = _bench(sandbox)
+    bench.client.instruments()
+    sandbox.restart(faults=spoiled(PATHS["tickers"], lambda body: [{**i, **change} for i in body]))
+    rows = _rows(bench, "open_interest").sort("asset")
+    assert rows["open_interest_base"].is_null().to_list() == [True, False, False]
+    assert rows["open_interest_usd"].is_null().to_list() == [False, True, True]
+
+
 def test_candles_are_stamped_with_their_start_and_counted_in_base_units(sandbox: Sandbox, market: VenueMarket) -> None:
     bench = _bench(sandbox)
     rows = _rows(bench, "candles", FIRST, market.last_day)
