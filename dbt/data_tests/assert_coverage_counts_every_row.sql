@@ -15,6 +15,7 @@ present as (
         'open_interest': 'fct_open_interest_hourly',
         'liquidations': 'fct_liquidations',
         'long_short_ratios': 'fct_long_short_ratios_hourly',
+        'adl_states': 'fct_adl_states',
         'tickers': 'fct_tickers_daily',
         'perp_positions': 'fct_perp_positions_daily',
         'lending_liquidations': 'fct_lending_liquidations',

@@ -8,6 +8,7 @@
     'liquidations': 'int_liquidations_ranked',
     'long_short_ratios': 'int_long_short_ratios_ranked',
     'leverage_tiers': 'int_leverage_tiers_ranked',
+    'adl_states': 'int_adl_states_ranked',
     'lending_liquidations': 'int_lending_liquidations_ranked',
     'lending_reserves': 'int_lending_reserves_ranked',
     'lending_positions': 'int_lending_positions_ranked',

@@ -7,7 +7,7 @@ wire format (``wire_*.py``). Binance is the world as it is; the others are cut f
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -284,6 +284,11 @@ class VenueMarket:
                 1.0, max(0.0, (at - datetime.combine(self.world.crash_day, time(13))).total_seconds() / 36_000)
             )
         return round(size_usd * (1.0 + 2e-6 * hours - lost), 2)
+
+    def fund_change_frac(self, at: datetime) -> float:
+        """Return the insurance fund's balance over its highest of the last eight hours, minus 1."""
+        hours = [max(self.start, at - timedelta(hours=h)) for h in range(9)]
+        return self.insurance_fund_usd(at) / max(self.insurance_fund_usd(hour) for hour in hours) - 1.0
 
     # -- from the world's figures -------------------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ class BybitWire(BybitSeries):
             Route("/v5/market/tickers", self.tickers),
             Route("/v5/market/risk-limit", self.risk_limit),
             Route("/v5/market/insurance", self.insurance),
+            Route("/v5/market/adlAlert", self.adl_alert),
         ]
 
     def label(self, path: str, query: Mapping[str, Any]) -> str:
@@ -159,6 +160,36 @@ class BybitWire(BybitSeries):
         ]
         entries = [{"coin": c, "symbols": s, "balance": b, "value": v} for c, s, b, v in pools]
         return envelope({"updatedTime": str(to_ms(now)), "list": entries}, to_ms(now))
+
+    def adl_alert(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
+        """`GET /v5/market/adlAlert`: each contract's pool and its loss of eight hours, of the last minute.
+
+        How a contract's profit moves is not told; here it loses three times what the market's fund does.
+
+        References
+        ----------
+        https://bybit-exchange.github.io/docs/v5/market/adl-alert
+        """
+        at = now.replace(second=0, microsecond=0)
+
+        def alert(listing: Listing) -> dict[str, str]:
+            market = self.market_of(listing)
+            balance = market.insurance_fund_usd(at)
+            if listing.is_inverse:
+                balance /= market.price(listing.asset, _shown(market, at))
+            return {
+                "coin": listing.settle_coin,
+                "symbol": listing.symbol,
+                "balance": f"{balance:.8f}",
+                "maxBalance": "",
+                "insurancePnlRatio": "-0.3",
+                "pnlRatio": f"{3 * market.fund_change_frac(at):.8f}",
+                "adlTriggerThreshold": "1" if listing.is_inverse else "10000",
+                "adlStopRatio": "-0.25",
+            }
+
+        shown = [v for v in self._listings.values() if query.get("symbol") in (None, v.symbol)]
+        return envelope({"updatedTime": str(to_ms(at)), "list": [alert(v) for v in shown]}, to_ms(now))
 
     # -- pieces -------------------------------------------------------------------------------------------------------
 

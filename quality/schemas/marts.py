@@ -143,6 +143,16 @@ _MARTS = (
         "balance_usd balance_change_frac",
     ),
     _mart(
+        "fct_adl_states",
+        "Whether positions are closed against profitable ones, or how near to that a venue says it is. Each venue tells it in its "
+        "own way. One row per venue, symbol and look.",
+        "venue venue_symbol observed_at_utc",
+        "venue venue_symbol asset observed_at_utc occurred_at_utc adl_state adl_word settle_asset fund_balance_settle "
+        "fund_least_settle pnl_ratio_frac adl_start_ratio_frac adl_stop_ratio_frac source is_synthetic",
+        "adl_state adl_word settle_asset fund_balance_settle fund_least_settle pnl_ratio_frac adl_start_ratio_frac "
+        "adl_stop_ratio_frac",
+    ),
+    _mart(
         "fct_tickers_daily",
         "All contracts that a venue lists, also beyond the universe, as last seen on the day. One row per venue, symbol and UTC "
         "day.",
@@ -373,6 +383,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_basis_hourly": "interval_start_utc",
     "fct_long_short_ratios_hourly": "interval_start_utc",
     "fct_insurance_funds_daily": "fund_date_utc",
+    "fct_adl_states": "observed_at_utc",
     "fct_tickers_daily": "ticker_date_utc",
     "fct_perp_positions_daily": "position_date_utc",
     "fct_depth_hourly": "interval_start_utc",

@@ -506,6 +506,58 @@ INSURANCE_FUNDS = Table(
     rules=(_VENUE_NAMES, _not_negative("balance_settle"), _not_negative("balance_usd")),
 )
 
+# Binance's ratings, OKX's changes. Bybit tells figures and no word.
+ADL_WORDS = ("low", "medium", "high", "rate_adl_start", "bal_adl_start", "adl_end")
+
+ADL_STATES = Table(
+    "raw",
+    "adl_states",
+    "What venues tell of auto-deleveraging, as seen. One row per venue, symbol and look.",
+    grain=("venue", "venue_symbol", "observed_at_utc"),
+    fields=fields(
+        "venue",
+        "venue_symbol",
+        "asset",
+        "observed_at_utc",
+        "occurred_at_utc",
+        "adl_word",
+        "settle_asset",
+        "fund_balance_settle",
+        "fund_least_settle",
+        "pnl_ratio_frac",
+        "adl_start_ratio_frac",
+        "adl_stop_ratio_frac",
+        "payload_sha256",
+    ),
+    nullable=frozenset(
+        {
+            "adl_word",
+            "settle_asset",
+            "fund_balance_settle",
+            "fund_least_settle",
+            "pnl_ratio_frac",
+            "adl_start_ratio_frac",
+            "adl_stop_ratio_frac",
+        }
+    ),
+    rules=(
+        *_IDENTITY,
+        Rule("unknown_word", "adl_word", ~_c("adl_word").is_in(ADL_WORDS), "adl_word_is_known"),
+        Rule(
+            "tells_nothing",
+            "adl_word",
+            _c("adl_word").is_null() & _c("fund_balance_settle").is_null(),
+            "a_word_or_a_balance_is_told",
+        ),
+        Rule(
+            "stops_below_start",
+            "adl_stop_ratio_frac",
+            _c("adl_stop_ratio_frac") < _c("adl_start_ratio_frac"),
+            "deleveraging_stops_above_its_start",
+        ),
+    ),
+)
+
 TICKERS = Table(
     "raw",
     "tickers",
@@ -679,6 +731,7 @@ RAW_TABLES: dict[str, Table] = {
         LEVERAGE_TIERS,
         LONG_SHORT_RATIOS,
         INSURANCE_FUNDS,
+        ADL_STATES,
         TICKERS,
         PERP_POSITIONS,
         *FLOW_TABLES,
@@ -703,6 +756,7 @@ DAY_CLOCK: dict[str, str | None] = {
     "leverage_tiers": "observed_at_utc",
     "long_short_ratios": "occurred_at_utc",
     "insurance_funds": None,
+    "adl_states": "observed_at_utc",
     "tickers": None,
     "perp_positions": None,
     **FLOW_DAY_CLOCK,

@@ -140,6 +140,7 @@ def build_raw_world(*, seed: int = 7, first_day: date = FIRST_DAY, days_count: i
         "leverage_tiers": _tiers(first_day),
         "long_short_ratios": _ratios(hours, captured),
         "insurance_funds": _funds(captured),
+        "adl_states": _adl(captured),
         "tickers": _tickers(paths, captured),
         "perp_positions": _positions(paths, captured),
         "lending_liquidations": _frame("lending_liquidations", lending_calls(first_day, captured)),
@@ -469,6 +470,31 @@ def _funds(captured: dict[date, datetime]) -> pl.DataFrame:
                 }
             )
     return _frame("insurance_funds", rows)
+
+
+def _adl(captured: dict[date, datetime]) -> pl.DataFrame:
+    """A rating on two days, seen twice on the first, and a pool's figures on one: between the ratios of start and stop."""
+    first, second = sorted(captured)[:2]
+    looks = [(first, 12, "binance", "low"), (first, 20, "binance", "high"), (second, 12, "binance", "medium")]
+    rows = []
+    for day, hour, venue, word in [*looks, (second, 12, "bybit", None)]:
+        at = datetime.combine(day, time(hour))
+        figures = (None,) * 5 if word else ("USDT", 1e6, 1e4, -0.27, -0.3)
+        names = ("settle_asset", "fund_balance_settle", "fund_least_settle", "pnl_ratio_frac", "adl_start_ratio_frac")
+        rows.append(
+            {
+                "venue": venue,
+                "venue_symbol": "BTCUSDT",
+                "asset": "BTC",
+                "observed_at_utc": at,
+                "occurred_at_utc": at - timedelta(minutes=5),
+                "adl_word": word,
+                **dict(zip(names, figures, strict=True)),
+                "adl_stop_ratio_frac": None if word else -0.25,
+                **_stamp("ccxt", at, captured),
+            }
+        )
+    return _frame("adl_states", rows)
 
 
 def _tickers(paths: dict[str, np.ndarray], captured: dict[date, datetime]) -> pl.DataFrame:

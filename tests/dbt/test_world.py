@@ -6,7 +6,7 @@ import hashlib
 import statistics
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,7 @@ def test_coverage_has_every_day_of_the_calendar(warehouse: Any) -> None:
         "select dataset, venue, count(*) filter (where coverage_date_utc between first_date_utc and last_date_utc)"
         " from marts.fct_data_coverage_daily, (select min(coverage_date_utc) as first_date_utc,"
         " max(coverage_date_utc) as last_date_utc from marts.fct_data_coverage_daily where dataset = 'candles')"
-        " where dataset not in ('depth_bands', 'minute_candles', 'leverage_tiers', 'tickers', 'perp_positions')"
+        " where dataset not in ('depth_bands', 'minute_candles', 'leverage_tiers', 'tickers', 'perp_positions', 'adl_states')"
         " group by all"
     )
     assert {days for _, _, days in rows} == {45}
@@ -454,6 +454,19 @@ def test_a_fund_without_a_price_is_counted_and_not_added(warehouse: Any) -> None
         assert balance == pytest.approx(Decimal(dollars) + 2 * close, abs=Decimal("0.01"))
         assert (change is None) == (i == 0)
         assert (funds, unpriced) == (3, 1)
+
+
+def test_deleveraging_is_told_look_by_look(warehouse: Any) -> None:
+    rows = warehouse.rows(
+        "select venue, observed_at_utc, adl_state, pnl_ratio_frac from marts.fct_adl_states order by venue, observed_at_utc"
+    )
+    first, second = (datetime.combine(_day(i), time()) for i in (0, 1))
+    assert rows == [
+        ("binance", first + timedelta(hours=12), "low_risk", None),
+        ("binance", first + timedelta(hours=20), "high_risk", None),
+        ("binance", second + timedelta(hours=12), "medium_risk", None),
+        ("bybit", second + timedelta(hours=12), None, -0.27),
+    ]
 
 
 def test_positions_of_followed_accounts_are_those_of_the_last_look(warehouse: Any) -> None:

@@ -254,6 +254,20 @@ class BinanceUsdm(VenueClient):
         ]
         return self._capture("insurance_funds", rows, answer.payloads, f"{self.method} {path}")
 
+    def adl_states(self) -> Capture:
+        """Return the venue's rating of each contract's risk of auto-deleveraging; it is made anew every half hour."""
+        endpoint, path = self._public("symbolAdlRisk")
+        ratings, answer = self._snapshot(endpoint, path, {})
+        return self._adl_states(
+            ratings,
+            answer,
+            path,
+            lambda v: {
+                "occurred_at_utc": instant(ms_of(of(v, "updateTime"))),
+                "adl_word": (text(of(v, "adlRisk")) or "").lower() or None,
+            },
+        )
+
     def _is_ours(self, market: Mapping[str, Any]) -> bool:
         """Return whether a catalogue entry is a linear perpetual, quoted and settled in USDT, that trades now."""
         is_perpetual = market.get("swap") and market.get("linear") and market.get("active")

@@ -338,6 +338,31 @@ class Bybit(VenueClient):
         ]
         return self._capture("insurance_funds", rows, answer.payloads, f"{self.method} /v5/market/insurance")
 
+    def adl_states(self) -> Capture:
+        """Return what decides over auto-deleveraging of each contract: its pool, its loss, and the bounds of both.
+
+        The venue renews the figures every minute; the time is its own for all of them.
+        """
+        path = "/v5/market/adlAlert"
+        alerts, answer = self._snapshot(
+            "publicGetV5MarketAdlAlert", path, {}, lambda v: records_of(v, "result", "list")
+        )
+        at = instant(ms_of(of(of(answer.value, "result"), "updatedTime")))
+        return self._adl_states(
+            alerts,
+            answer,
+            path,
+            lambda v: {
+                "occurred_at_utc": at,
+                "settle_asset": text(of(v, "coin")),
+                "fund_balance_settle": figure(of(v, "balance")),
+                "fund_least_settle": figure(of(v, "adlTriggerThreshold")),
+                "pnl_ratio_frac": figure(of(v, "pnlRatio")),
+                "adl_start_ratio_frac": figure(of(v, "insurancePnlRatio")),
+                "adl_stop_ratio_frac": figure(of(v, "adlStopRatio")),
+            },
+        )
+
     def _catalogue_payload(self, contract: Contract) -> int:
         """Return which body lists a contract: the first is of linear ones, and the last but one of inverse ones."""
         return 0 if contract.kind == "linear" else -2

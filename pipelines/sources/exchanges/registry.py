@@ -30,7 +30,17 @@ _CLIENTS: dict[str, tuple[str, str]] = {
 }
 
 # What every venue shows as of now only: it takes no days, and yesterday's cannot be asked for.
-AS_OF_NOW = frozenset({"instruments", "depth_bands", "leverage_tiers", "tickers", "insurance_funds", "perp_positions"})
+AS_OF_NOW = frozenset(
+    {
+        "instruments",
+        "depth_bands",
+        "leverage_tiers",
+        "tickers",
+        "insurance_funds",
+        "adl_states",
+        "perp_positions",
+    }
+)
 
 # What costs many requests and rows, so that it is fetched only where universe.yml asks for it.
 ON_REQUEST = frozenset({"minute_candles"})
@@ -47,6 +57,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "depth_bands",
         "tickers",
         "insurance_funds",
+        "adl_states",
     ),
     "binance_coinm": ("instruments", *_SERIES, "minute_candles", "long_short_ratios", "depth_bands", "tickers"),
     "bybit": (
@@ -58,6 +69,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "tickers",
         "leverage_tiers",
         "insurance_funds",
+        "adl_states",
     ),
     "okx": (
         "instruments",
@@ -69,6 +81,7 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "tickers",
         "leverage_tiers",
         "insurance_funds",
+        "adl_states",
     ),
     "hyperliquid": (
         "instruments",

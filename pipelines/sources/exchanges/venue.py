@@ -495,6 +495,28 @@ class VenueClient(ABC):
             rows.add({**told, **band} for band in bands)
         return self._capture("depth_bands", rows, tuple(payloads), "; ".join([f"{self.method} {path}", *faults]))
 
+    def _adl_states(
+        self, records: list[Any], answer: Answer, path: str, told: Callable[[Any], Mapping[str, Any]]
+    ) -> Capture:
+        """Return what a list of all contracts says of auto-deleveraging, of those of the universe, at our clock.
+
+        Parameters
+        ----------
+        told : callable
+            A record's columns.
+        """
+        at, contracts = instant(to_ms(self._clock.now())), {c.symbol: c for c in self._contracts()[0]}
+        rows = []
+        for record in records:
+            symbol = of(record, "symbol")
+            # What names no contract is kept for quarantine.
+            is_named = isinstance(symbol, str)
+            if not is_named or symbol in contracts:
+                identity = self._identity(contracts[symbol]) if is_named else {"venue": self.venue}
+                columns = {"observed_at_utc": at, **told(record), "payload_sha256": answer.payload_sha256}
+                rows.append({**identity, **columns})
+        return self._capture("adl_states", rows, answer.payloads, f"{self.method} {path}")
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def _connection(self) -> tuple[Any, Transport]:

@@ -41,7 +41,16 @@ PLACES = [(venue, dataset) for venue, datasets in EXCHANGES.items() for dataset 
 OWN_WORDS = {"venue_symbol", "listed_at_utc"}
 
 # Rows as of now that a venue's own names and clock tell apart, and nothing else: another name is another row.
-BY_NAME = ("tickers", "leverage_tiers", "insurance_funds")
+BY_NAME = ("tickers", "leverage_tiers", "insurance_funds", "adl_states")
+# Figures that may lie below zero.
+SIGNED = {
+    "funding_rate_frac",
+    "fund_balance_settle",
+    "fund_least_settle",
+    "pnl_ratio_frac",
+    "adl_start_ratio_frac",
+    "adl_stop_ratio_frac",
+}
 # Hyperliquid's coins and their figures are two lists that belong together by place: only their lengths can be compared.
 BY_PLACE = {"hyperliquid": ("instruments", "open_interest", "tickers")}
 
@@ -156,7 +165,7 @@ def assert_lawful(dataset: str, row: Row) -> None:
     for name, value in row.items():
         if isinstance(value, float):
             assert math.isfinite(value), (name, value)
-            if name != "funding_rate_frac":
+            if name not in SIGNED:
                 assert value >= 0, (name, value)
         if isinstance(value, datetime):
             assert datetime(1980, 1, 1) <= value <= NOW + timedelta(days=1), (name, value)

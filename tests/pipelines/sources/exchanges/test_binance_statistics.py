@@ -34,10 +34,10 @@ KINDS = ("accounts", "top_accounts", "top_positions")
 MARK, INDEX = "/fapi/v1/markPriceKlines", "/fapi/v1/indexPriceKlines"
 RATIO = "/futures/data/globalLongShortAccountRatio"
 TICKER, QUOTES, MARKS = "/fapi/v1/ticker/24hr", "/fapi/v1/ticker/bookTicker", "/fapi/v1/premiumIndex"
-FUNDS = "/fapi/v1/insuranceBalance"
+FUNDS, RISKS = "/fapi/v1/insuranceBalance", "/fapi/v1/symbolAdlRisk"
 # Dataset -> one of its paths.
 SERIES = {"candles": MARK, "long_short_ratios": RATIO}
-SNAPSHOTS = {"tickers": TICKER, "insurance_funds": FUNDS}
+SNAPSHOTS = {"tickers": TICKER, "insurance_funds": FUNDS, "adl_states": RISKS}
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +136,53 @@ def test_funds_are_the_markets_one_row_per_pool_and_asset(sandbox: Sandbox, mark
     assert rows["occurred_at_utc"].unique().to_list() == [NOW]
 
 
+@pytest.mark.parametrize(
+    ("now", "word"),
+    [
+        (datetime(2025, 10, 10, 12, 47), "low"),
+        (datetime(2025, 10, 10, 15, 47), "medium"),
+        (datetime(2025, 10, 10, 21, 47), "high"),
+        (datetime(2025, 10, 12), "low"),
+    ],
+)
+def test_the_risk_of_deleveraging_is_the_venues_rating_of_the_last_half_hour(
+    sandbox: Sandbox, now: datetime, word: str
+) -> None:
+    bench = _bench(sandbox, now=now)
+    rows = valid(bench.client.adl_states(), "adl_states", now)
+    at = now.replace(minute=now.minute // 30 * 30)
+    told = rows.select("venue_symbol", "asset", "observed_at_utc", "occurred_at_utc", "adl_word")
+    assert told.rows() == [("BTCUSDT", "BTC", now, at, word), ("SOLUSDT", "SOL", now, at, word)]
+    figures = rows.select("settle_asset", "fund_balance_settle", "pnl_ratio_frac", "adl_start_ratio_frac")
+    assert figures.null_count().row(0) == (2, 2, 2, 2), "the venue tells no figure, and none is 0"
+    assert bench.asked(RISKS) == 1
+
+
+def test_a_rating_in_capitals_is_the_same(sandbox: Sandbox) -> None:
+    faults = spoiled(RISKS, lambda rows: [{**r, "adlRisk": r["adlRisk"].upper()} for r in rows])
+    assert valid(_bench(sandbox, faults).client.adl_states(), "adl_states", NOW)["adl_word"].to_list() == ["low"] * 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [None, 5, {}, {"symbol": "SOLUSDT"}, {"symbol": "SOLUSDT", "adlRisk": "extreme", "updateTime": 1761049800000}],
+)
+def test_a_rating_that_cannot_be_read_costs_no_other(sandbox: Sandbox, bad: Any) -> None:
+    faults = spoiled(RISKS, lambda rows: [bad if r["symbol"] == "SOLUSDT" else r for r in rows])
+    good, rejected = judged(_bench(sandbox, faults).client.adl_states(), "adl_states", NOW)
+    assert (good["asset"].to_list(), rejected.height) == (["BTC"], 1)
+
+
 # -- faults -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dataset", [*SERIES, *SNAPSHOTS])
 def test_a_passing_fault_does_not_change_what_lands(sandbox: Sandbox, dataset: str) -> None:
-    calm = _fetch(_bench(sandbox), dataset).rows.drop("payload_sha256")
+    ours = ("payload_sha256", *(["observed_at_utc"] if dataset == "adl_states" else []))
+    calm = _fetch(_bench(sandbox), dataset).rows.drop(ours)
     path = {**SERIES, **SNAPSHOTS}[dataset]
     bench = _bench(sandbox, Faults((Fault("torn", path=path), Fault("error", first=2, path=path))))
-    assert _fetch(bench, dataset).rows.drop("payload_sha256").equals(calm)
+    assert _fetch(bench, dataset).rows.drop(ours).equals(calm)
     assert len(bench.clock.slept) == 2
 
 

@@ -24,9 +24,17 @@ ASSETS = ("BTC", "SOL")
 DAYS = (date(2025, 10, 9), date(2025, 10, 11))
 HOURS = slice(19 * 24, 22 * 24)
 
-MARK, INDEX, RATIO, TICKER, TIERS, FUNDS = (
+MARK, INDEX, RATIO, TICKER, TIERS, FUNDS, ALERTS = (
     f"/v5/market/{name}"
-    for name in ("mark-price-kline", "index-price-kline", "account-ratio", "tickers", "risk-limit", "insurance")
+    for name in (
+        "mark-price-kline",
+        "index-price-kline",
+        "account-ratio",
+        "tickers",
+        "risk-limit",
+        "insurance",
+        "adlAlert",
+    )
 )
 PATHS = {
     "candles": MARK,
@@ -34,6 +42,7 @@ PATHS = {
     "tickers": TICKER,
     "leverage_tiers": TIERS,
     "insurance_funds": FUNDS,
+    "adl_states": ALERTS,
 }
 
 
@@ -182,15 +191,55 @@ def test_funds_are_the_markets_one_row_per_pool_with_its_value(
     assert rows["occurred_at_utc"].unique().to_list() == [NOW]
 
 
+@pytest.mark.parametrize("now", [datetime(2025, 10, 10, 12, 47, 30), datetime(2025, 10, 10, 22, 47, 30)])
+def test_alerts_are_the_pools_and_losses_of_the_last_minute(
+    sandbox: Sandbox, markets: dict[str, VenueMarket], now: datetime
+) -> None:
+    bench = _bench(sandbox, now=now)
+    rows = valid(bench.client.adl_states(), "adl_states", now)
+    at = now.replace(second=0)
+    assert rows["venue_symbol"].to_list() == ["BTCUSD", "BTCUSDT", "SOLUSDT"]
+    assert rows["observed_at_utc"].unique().to_list() == [now]
+    assert rows["occurred_at_utc"].unique().to_list() == [at]
+    assert rows["adl_word"].null_count() == 3, "the venue tells figures and no word"
+    linear, inverse = markets["linear"], markets["inverse"]
+    dollars, coins = linear.insurance_fund_usd(at), inverse.insurance_fund_usd(at) / inverse.price("BTC", at)
+    assert rows["fund_balance_settle"].to_list() == pytest.approx([coins, dollars, dollars])
+    assert rows["settle_asset"].to_list() == ["BTC", "USDT", "USDT"]
+    assert rows["fund_least_settle"].to_list() == [1.0, 10_000.0, 10_000.0]
+    lost = [3 * m.fund_change_frac(at) for m in (inverse, linear, linear)]
+    assert rows["pnl_ratio_frac"].to_list() == pytest.approx(lost, abs=1e-8)
+    assert rows.select("adl_start_ratio_frac", "adl_stop_ratio_frac").unique().rows() == [(-0.3, -0.25)]
+    assert (min(lost) < -0.3) == (now.hour == 22)
+    assert bench.asked(ALERTS) == 1
+
+
+def test_a_pool_below_zero_is_told_as_it_is(sandbox: Sandbox) -> None:
+    faults = _listed(ALERTS, lambda rows: [{**r, "balance": -5421.29889888, "adlTriggerThreshold": ""} for r in rows])
+    rows = valid(_bench(sandbox, faults).client.adl_states(), "adl_states", NOW)
+    assert rows["fund_balance_settle"].unique().to_list() == [-5421.29889888]
+    assert rows["fund_least_settle"].null_count() == 3
+
+
+@pytest.mark.parametrize(
+    "bad", [None, 5, {}, {"symbol": "SOLUSDT", "balance": ""}, {"symbol": "SOLUSDT", "balance": "x", "pnlRatio": "0"}]
+)
+def test_an_alert_that_cannot_be_read_costs_no_other(sandbox: Sandbox, bad: Any) -> None:
+    faults = _listed(ALERTS, lambda rows: [bad if r["symbol"] == "SOLUSDT" else r for r in rows])
+    good, rejected = judged(_bench(sandbox, faults).client.adl_states(), "adl_states", NOW)
+    assert (good["venue_symbol"].to_list(), rejected.height) == (["BTCUSD", "BTCUSDT"], 1)
+
+
 # -- faults -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dataset", list(PATHS))
 def test_a_passing_fault_does_not_change_what_lands(sandbox: Sandbox, dataset: str) -> None:
-    calm = _fetch(_bench(sandbox), dataset).rows.drop("payload_sha256")
+    ours = ("payload_sha256", *(["observed_at_utc"] if dataset == "adl_states" else []))
+    calm = _fetch(_bench(sandbox), dataset).rows.drop(ours)
     path = PATHS[dataset]
     bench = _bench(sandbox, Faults((Fault("torn", path=path), Fault("error", first=2, path=path))))
-    assert _fetch(bench, dataset).rows.drop("payload_sha256").equals(calm)
+    assert _fetch(bench, dataset).rows.drop(ours).equals(calm)
     assert len(bench.clock.slept) == 2
 
 
