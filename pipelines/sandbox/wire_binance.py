@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from pipelines.sandbox.profiles import AssetProfile
-from pipelines.sandbox.wire import Route, WireError, to_ms
-from pipelines.sandbox.wire_binance_pages import NEVER_MS
+from pipelines.sandbox.wire import Route, to_ms
+from pipelines.sandbox.wire_binance_pages import NEVER_MS, BinanceError
 from pipelines.sandbox.wire_binance_product import BinanceProduct, filters_of
 from pipelines.sandbox.wire_binance_series import Answer
 from pipelines.sandbox.world import World
@@ -94,7 +94,7 @@ class BinanceWire(BinanceProduct):
             return rows
         found = [row for row in rows if row["symbol"] == query["symbol"]]
         if not found:
-            raise WireError({"code": -1121, "msg": "Invalid symbol."})
+            raise BinanceError(-1121, "Invalid symbol.")
         return found[0]
 
     # -- what the product writes in its own way -----------------------------------------------------------------------

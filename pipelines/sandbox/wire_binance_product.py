@@ -32,7 +32,7 @@ from pipelines.sandbox.wire_binance_series import BinanceSeries, price_of
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 
 # What only answers about all contracts hold: these lists are no pages.
-_OF_ALL_CONTRACTS = {"lastPrice", "bidPrice", "estimatedSettlePrice", "symbols"}
+_OF_ALL_CONTRACTS = {"lastPrice", "bidPrice", "estimatedSettlePrice", "symbols", "adlRisk"}
 
 
 class BinanceProduct(BinanceSeries):

@@ -155,6 +155,17 @@ def test_tickers_are_of_all_contracts_and_never_cut(
     assert [r["lastFundingRate"] for s, r in marks.items() if s[-1].isdigit()] == [""], "a dated contract pays none"
 
 
+def test_the_risk_of_deleveraging_is_one_contracts_or_alls_of_the_last_half_hour(ask: Ask, usdm: BinanceWire) -> None:
+    risks = ask("/fapi/v1/symbolAdlRisk")
+    assert all(set(r) == {"symbol", "adlRisk", "updateTime"} for r in risks)
+    assert {r["updateTime"] for r in risks} == {to_ms(NOW) // 1_800_000 * 1_800_000}
+    assert ask("/fapi/v1/symbolAdlRisk", symbol=risks[0]["symbol"]) == risks[0]
+    assert usdm.rows(risks) is None
+    with pytest.raises(BinanceError) as caught:
+        ask("/fapi/v1/symbolAdlRisk", symbol="NOPEUSDT")
+    assert caught.value.body["code"] == -1121
+
+
 def test_insurance_pools_name_their_symbols_and_assets(ask: Ask, usdm: BinanceWire) -> None:
     pools = ask("/fapi/v1/insuranceBalance")
     assert [set(p) for p in pools] == [{"symbols", "assets"}] * 2

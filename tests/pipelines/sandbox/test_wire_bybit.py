@@ -192,6 +192,23 @@ def test_risk_limits_are_of_one_symbol_or_of_all_by_a_cursor(wire: BybitWire) ->
         assert margins[0] == pytest.approx(margins[1], rel=1e-9)
 
 
+def test_alerts_of_deleveraging_are_of_every_contract_or_of_one(wire: BybitWire) -> None:
+    body = _ask(wire, "adlAlert")
+    alerts = body["result"]["list"]
+    assert set(body["result"]) == {"updatedTime", "list"}
+    assert {frozenset(a) for a in alerts} == {
+        frozenset(
+            {
+                "coin", "symbol", "balance", "maxBalance", "insurancePnlRatio", "pnlRatio", "adlTriggerThreshold",
+                "adlStopRatio",
+            }
+        )
+    }  # fmt: skip
+    assert {a["maxBalance"] for a in alerts} == {""}, "the venue tells it no more"
+    assert _ask(wire, "adlAlert", symbol=alerts[0]["symbol"])["result"]["list"] == alerts[:1]
+    assert wire.rows(body) is None
+
+
 def test_insurance_pools_have_symbols_a_balance_and_a_value(wire: BybitWire) -> None:
     body = _ask(wire, "insurance")
     assert set(body["result"]) == {"updatedTime", "list"}
