@@ -116,8 +116,12 @@ def _copy(warehouse: Path, new: Path) -> dict[str, int]:
         ]
         if not names:
             raise PublishRefused(f"{warehouse} has no table in schema marts: build the marts first")
+        # One transaction: a commit per table and comment costs more than the rows.
+        con.execute("begin")
         tables = {name: _copy_table(con, name) for name in names}
+        _copy_comments(con)
         _copy_info(con)
+        con.execute("commit")
         con.execute("checkpoint snapshot")
         con.execute("detach snapshot")
         return tables
@@ -130,22 +134,20 @@ def _copy_table(con: duckdb.DuckDBPyConnection, name: str) -> int:
     grain = MARTS[name].grain if name in MARTS else ()
     order = ", ".join(_identifier(c) for c in grain) or "all"
     con.execute(f"create table snapshot.marts.{quoted} as select * from warehouse.marts.{quoted} order by {order}")
-    for comment, column in con.execute(
-        "select comment, null from duckdb_tables() where database_name = 'warehouse' and schema_name = 'marts' and table_name = $1 "
-        "union all select comment, column_name from duckdb_columns() "
-        "where database_name = 'warehouse' and schema_name = 'marts' and table_name = $1",
-        [name],
-    ).fetchall():
-        if comment is None:
-            continue
-        thing = (
-            f"table snapshot.marts.{quoted}"
-            if column is None
-            else f"column snapshot.marts.{quoted}.{_identifier(column)}"
-        )
-        con.execute(f"comment on {thing} is {_literal(comment)}")
     row = con.execute(f"select count(*) from snapshot.marts.{quoted}").fetchone()
     return int(row[0]) if row else 0
+
+
+def _copy_comments(con: duckdb.DuckDBPyConnection) -> None:
+    for table, column, comment in con.execute(
+        "select table_name, column_name, comment from ("
+        "select database_name, schema_name, table_name, null as column_name, comment from duckdb_tables() "
+        "union all select database_name, schema_name, table_name, column_name, comment from duckdb_columns()) "
+        "where database_name = 'warehouse' and schema_name = 'marts' and comment is not null"
+    ).fetchall():
+        thing = f"snapshot.marts.{_identifier(table)}"
+        thing = f"table {thing}" if column is None else f"column {thing}.{_identifier(column)}"
+        con.execute(f"comment on {thing} is {_literal(comment)}")
 
 
 def _copy_info(con: duckdb.DuckDBPyConnection) -> None:
