@@ -15,7 +15,8 @@ $(VENV)/.locked: requirements-dev.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv --upgrade-deps $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile \
 		-r requirements-dev.lock
-	-$(BIN)/python -m compileall -q -j 0 -x '/(tests?|ccxt/(async_support|pro|static_dependencies))/' $(VENV)/lib
+	-$(BIN)/python -m compileall -q -j 0 -x '/(tests?|ccxt/(async_support|pro|static_dependencies))/' $(VENV)/lib \
+		pipelines assets quality
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	$(BIN)/lowtide warmup
 	@touch $@
