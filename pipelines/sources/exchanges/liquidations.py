@@ -303,12 +303,14 @@ def _hyperliquid(message: Any) -> Iterator[WireLiquidation]:
         return
     user = of(of(message, "data"), "user")
     for fill in _listed(of(of(message, "data"), "fills")):
-        liquidation = of(fill, "liquidation")
-        if isinstance(fill, dict) and (liquidation is None or of(fill, "dir") == _DELEVERAGED):
+        liquidation, direction = of(fill, "liquidation"), of(fill, "dir")
+        if isinstance(fill, dict) and (liquidation is None or direction == _DELEVERAGED):
             continue
         whose, side = of(liquidation, "liquidatedUser"), of(fill, "side")
         position = _closed_by(_HYPERLIQUID_ORDER.get(side)) if isinstance(side, str) else None
-        if not (isinstance(whose, str) and isinstance(user, str)):
+        # Every other direction of a perpetual names a side. One that does not cannot be read, and the fill may be of a deleveraging.
+        is_read = isinstance(direction, str) and ("Long" in direction or "Short" in direction)
+        if not (is_read and isinstance(whose, str) and isinstance(user, str)):
             position = None
         elif position is not None and whose.lower() != user.lower():
             position = "short" if position == "long" else "long"

@@ -375,6 +375,10 @@ def test_neither_a_usual_fill_nor_a_deleveraged_winner_is_a_liquidation() -> Non
     whose = {"liquidatedUser": VAULT, "markPx": "1", "method": "backstop"}
     assert parse("hyperliquid", fills(TRADER, **fill), TERMS) == []
     assert parse("hyperliquid", fills(TRADER, **fill, dir="Auto-Deleveraging", liquidation=whose), TERMS) == []
+    # Not to be told from a deleveraging, which is none of its own.
+    for direction in (None, 7, "1,000.5", "Settlement"):
+        message = fills(TRADER, **{**fill, "dir": direction, "liquidation": whose})
+        assert parse("hyperliquid", message, TERMS) == [Refused("unknown_side", "side")]
 
 
 @pytest.mark.fast
