@@ -162,7 +162,7 @@ class BybitWire(BybitSeries):
         return envelope({"updatedTime": str(to_ms(now)), "list": entries}, to_ms(now))
 
     def adl_alert(self, query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-        """`GET /v5/market/adlAlert`: each contract's pool and its loss of eight hours, of the last minute.
+        """`GET /v5/market/adlAlert`: each contract's pool and its loss of eight hours, both of the last minute here.
 
         How a contract's profit moves is not told; here it loses three times what the market's fund does.
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.sandbox.venue_market import VenueMarket
 from pipelines.sandbox.wire import Route, to_ms
 from pipelines.sandbox.wire_okx_contracts import OkxContract
 from pipelines.sandbox.wire_okx_pages import (
@@ -142,7 +141,7 @@ class OkxSnapshots:
         return answer([tier for contract in asked for tier in _tiers_of(contract)])
 
     def insurance_fund(self, query: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """`GET /api/v5/public/insurance-fund`: its changes once a day, around 08:00, or those of deleveraging, and the total.
+        """`GET /api/v5/public/insurance-fund`: its changes once a day, around 08:00, and the total in US dollars.
 
         The total does not depend on the family that is asked for: the documentation's example tells 1.4 billion of options
         on ETH.
@@ -157,12 +156,6 @@ class OkxSnapshots:
         if contract is None:
             return answer([])
         fund = self._contracts[0].market
-        if query.get("type") == "adl":
-            changes = _adl_changes(fund, contract, now)
-            clock = np.array([int(c["ts"]) for c in changes], dtype=np.int64)
-            details = newest_first(clock, np.ones(clock.size, dtype=bool), window, lambda i: changes[i])
-            total = f"{fund.insurance_fund_usd(now):.4f}"
-            return answer([{"details": details, "instFamily": family, "instType": kind, "total": total}])
         days = range(int((now - timedelta(hours=8) - fund.start) / timedelta(days=1)) + 1)
         at = [fund.start + timedelta(days=d, hours=8) for d in days]
         balances = [fund.insurance_fund_usd(t) for t in at]
@@ -234,37 +227,6 @@ class OkxSnapshots:
         """Return the contracts of the type asked for that trade, as the venue lists them without a filter."""
         kind = needed_type(query)
         return [c for c in self._contracts if c.kind == kind and c.is_traded and now >= c.market.start]
-
-
-def _adl_changes(fund: VenueMarket, contract: OkxContract, now: datetime) -> list[dict[str, str]]:
-    """Return when deleveraging began and ended, in time order: at a loss of a tenth of the fund, and at half of that."""
-    changes: list[dict[str, str]] = []
-    is_on = False
-    for hour in range(int((now - fund.start) / timedelta(hours=1)) + 1):
-        at = fund.start + timedelta(hours=hour)
-        lost = -fund.fund_change_frac(at)
-        if lost >= (0.05 if is_on else 0.10):
-            word = None if is_on else "rate_adl_start"
-        else:
-            word = "adl_end" if is_on else None
-        if word is not None:
-            is_on = not is_on
-            price = contract.market.price(contract.asset, at) if contract.is_inverse else 1.0
-            balance = fund.insurance_fund_usd(at) / price
-            changes.append(
-                {
-                    "adlType": word,
-                    "amt": "",
-                    "balance": f"{balance:.4f}",
-                    "ccy": contract.asset if contract.is_inverse else "USDT",
-                    "decRate": f"{lost:.4f}",
-                    "maxBal": f"{balance / (1 - lost):.4f}",
-                    "maxBalTs": "",
-                    "ts": str(to_ms(at)),
-                    "type": "adl",
-                }
-            )
-    return changes
 
 
 def _tiers_of(contract: OkxContract) -> list[dict[str, str]]:

@@ -82,13 +82,13 @@ WORDS: dict[str, str] = {
     "balance_settle": "Balance of the fund in its settle asset.",
     "balance_usd": "Balance of the fund in USD.",
     # auto-deleveraging
-    "adl_word": "What the venue says of auto-deleveraging in its own word: a rating of its risk (low, medium, high; Binance) or the last change (rate_adl_start, bal_adl_start, adl_end; OKX); missing where it tells figures only (Bybit).",
-    "fund_balance_settle": "Balance of the insurance pool behind the contract, in its settle asset; it may be below zero.",
+    "adl_word": "The venue's rating of the risk of auto-deleveraging: low, medium or high (Binance); missing where it tells figures (Bybit).",
+    "fund_balance_settle": "Balance of the insurance pool behind the contract, in its settle asset; it may be below zero. Bybit renews that of a shared pool at 00:00 UTC only, whatever occurred_at_utc says.",
     "fund_least_settle": "Pool balance above which a fall of pnl_ratio_frac starts auto-deleveraging.",
     "pnl_ratio_frac": "What the contract's liquidations lost of the pool: (its profit - the highest of it in eight hours) / the pool's highest balance in eight hours.",
     "adl_start_ratio_frac": "pnl_ratio_frac below which auto-deleveraging starts.",
     "adl_stop_ratio_frac": "pnl_ratio_frac above which it stops.",
-    "adl_state": "low_risk, medium_risk or high_risk where the venue rates the risk; on or off where it tells changes or figures that settle it; missing between the ratios of start and stop, where it depends on what was before.",
+    "adl_state": "low_risk, medium_risk or high_risk where the venue rates the risk; on or off where its figures settle it; missing where a figure is, and between the ratios of start and stop, where it depends on what was before. As old as fund_balance_settle where that decides.",
     # tickers
     "last_quote": "Price of the last trade.",
     "best_bid_quote": "Highest bid.",

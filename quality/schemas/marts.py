@@ -149,8 +149,7 @@ _MARTS = (
         "venue venue_symbol observed_at_utc",
         "venue venue_symbol asset observed_at_utc occurred_at_utc adl_state adl_word settle_asset fund_balance_settle "
         "fund_least_settle pnl_ratio_frac adl_start_ratio_frac adl_stop_ratio_frac source is_synthetic",
-        "adl_state adl_word settle_asset fund_balance_settle fund_least_settle pnl_ratio_frac adl_start_ratio_frac "
-        "adl_stop_ratio_frac",
+        "adl_state adl_word fund_balance_settle fund_least_settle pnl_ratio_frac adl_start_ratio_frac adl_stop_ratio_frac",
     ),
     _mart(
         "fct_tickers_daily",

@@ -506,8 +506,8 @@ INSURANCE_FUNDS = Table(
     rules=(_VENUE_NAMES, _not_negative("balance_settle"), _not_negative("balance_usd")),
 )
 
-# Binance's ratings, OKX's changes. Bybit tells figures and no word.
-ADL_WORDS = ("low", "medium", "high", "rate_adl_start", "bal_adl_start", "adl_end")
+# Binance's ratings. Bybit tells figures and no word.
+ADL_WORDS = ("low", "medium", "high")
 
 ADL_STATES = Table(
     "raw",
@@ -532,7 +532,6 @@ ADL_STATES = Table(
     nullable=frozenset(
         {
             "adl_word",
-            "settle_asset",
             "fund_balance_settle",
             "fund_least_settle",
             "pnl_ratio_frac",

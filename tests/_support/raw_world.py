@@ -475,12 +475,22 @@ def _funds(captured: dict[date, datetime]) -> pl.DataFrame:
 def _adl(captured: dict[date, datetime]) -> pl.DataFrame:
     """A rating on two days, seen twice on the first, and a pool's figures on one: between the ratios of start and stop."""
     first, second = sorted(captured)[:2]
-    looks = [(first, 12, "binance", "low"), (first, 20, "binance", "high"), (second, 12, "binance", "medium")]
-    rows = []
-    for day, hour, venue, word in [*looks, (second, 12, "bybit", None)]:
+    figures = {
+        "fund_balance_settle": 1e6,
+        "fund_least_settle": 1e4,
+        "pnl_ratio_frac": -0.27,
+        "adl_start_ratio_frac": -0.3,
+        "adl_stop_ratio_frac": -0.25,
+    }
+    looks: list[tuple[date, int, str, dict[str, object]]] = [
+        (first, 12, "binance", {"adl_word": "low"}),
+        (first, 20, "binance", {"adl_word": "high"}),
+        (second, 12, "binance", {"adl_word": "medium"}),
+        (second, 12, "bybit", {"adl_word": None, **figures}),
+    ]
+    rows: list[dict[str, object]] = []
+    for day, hour, venue, told in looks:
         at = datetime.combine(day, time(hour))
-        figures = (None,) * 5 if word else ("USDT", 1e6, 1e4, -0.27, -0.3)
-        names = ("settle_asset", "fund_balance_settle", "fund_least_settle", "pnl_ratio_frac", "adl_start_ratio_frac")
         rows.append(
             {
                 "venue": venue,
@@ -488,9 +498,9 @@ def _adl(captured: dict[date, datetime]) -> pl.DataFrame:
                 "asset": "BTC",
                 "observed_at_utc": at,
                 "occurred_at_utc": at - timedelta(minutes=5),
-                "adl_word": word,
-                **dict(zip(names, figures, strict=True)),
-                "adl_stop_ratio_frac": None if word else -0.25,
+                "settle_asset": "USDT",
+                **dict.fromkeys(figures),
+                **told,
                 **_stamp("ccxt", at, captured),
             }
         )

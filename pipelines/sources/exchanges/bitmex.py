@@ -209,11 +209,13 @@ class Bitmex(VenueClient):
         Of an inverse one ccxt gives the multiplier, which is dollars in satoshi; of a linear one a figure that it reads in the
         digits of any script.
         """
-        multiplier, units, contracts = (
-            figure(market["info"].get(name))
-            for name in ("multiplier", "underlyingToSettleMultiplier", "underlyingToPositionMultiplier")
-        )
-        size = _size(multiplier, units) if market.get("inverse") else _size(1.0, contracts or units)
+        told, by_settle = market["info"], "underlyingToSettleMultiplier"
+        if market.get("inverse"):
+            size = _size(figure(told.get("multiplier")), figure(told.get(by_settle)))
+        else:
+            by_position = "underlyingToPositionMultiplier"
+            # The second stands in where the first is absent, as ccxt has it, and not where it cannot be read.
+            size = _size(1.0, figure(told.get(by_settle if told.get(by_position) is None else by_position)))
         return super()._contract({**market, "contractSize": size or None})
 
     def _is_ours(self, market: Mapping[str, Any]) -> bool:

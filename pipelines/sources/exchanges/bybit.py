@@ -341,20 +341,21 @@ class Bybit(VenueClient):
     def adl_states(self) -> Capture:
         """Return what decides over auto-deleveraging of each contract: its pool, its loss, and the bounds of both.
 
-        The venue renews the figures every minute; the time is its own for all of them.
+        The venue renews the figures every minute, but a shared pool's balance at 00:00 UTC only; it tells one time for all.
         """
         path = "/v5/market/adlAlert"
         alerts, answer = self._snapshot(
             "publicGetV5MarketAdlAlert", path, {}, lambda v: records_of(v, "result", "list")
         )
-        at = instant(ms_of(of(of(answer.value, "result"), "updatedTime")))
+        result = of(answer.value, "result")
+        # The page's table and its example name the time in two ways.
+        at = instant(ms_of(of(result, "updatedTime") or of(result, "updateTime")))
         return self._adl_states(
             alerts,
             answer,
             path,
             lambda v: {
                 "occurred_at_utc": at,
-                "settle_asset": text(of(v, "coin")),
                 "fund_balance_settle": figure(of(v, "balance")),
                 "fund_least_settle": figure(of(v, "adlTriggerThreshold")),
                 "pnl_ratio_frac": figure(of(v, "pnlRatio")),

@@ -25,7 +25,7 @@ from pipelines.sources.exchanges.liquidations import STREAMS, WireLiquidation
 from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
 from pipelines.sources.transport import Transport
-from pipelines.sources.wire_values import figure, instant, ms_of, of, per, text, to_ms, whole
+from pipelines.sources.wire_values import figure, instant, ms_of, of, per, whole
 
 # The pages say 300 today and said 100 before; 100 is right with both.
 CANDLES_LIMIT = 100
@@ -425,38 +425,6 @@ class Okx(VenueClient):
         ]
         return self._capture("insurance_funds", rows, answer.payloads, f"{self.method} {path}")
 
-    def adl_states(self) -> Capture:
-        """Return the last change of auto-deleveraging of every contract of the universe, one request each.
-
-        The venue tells changes of a family's fund: when deleveraging began, for which reason, and when it ended. A contract
-        whose family was never deleveraged has no row. Where a change has no time the last one is not known.
-        """
-        endpoint, path = "publicGetPublicInsuranceFund", "/api/v5/public/insurance-fund"
-        rows: list[dict[str, Any]] = []
-        payloads: list[str] = []
-        for contract in self._contracts()[0]:
-            family = _family(contract)
-            query = {"instType": "SWAP", "type": "adl", "instFamily": family}
-            changes, answer = self._snapshot(endpoint, path, query, partial(_changes_of, family))
-            payloads += answer.payloads
-            times = [ms_of(of(change, "ts")) for change in changes]
-            if changes:
-                known = [at for at in times if at is not None]
-                last_ms = max(known) if len(known) == len(times) else None
-                last = changes[times.index(last_ms)]
-                rows.append(
-                    {
-                        **self._identity(contract),
-                        "observed_at_utc": instant(to_ms(self._clock.now())),
-                        "occurred_at_utc": instant(last_ms),
-                        "adl_word": text(of(last, "adlType")),
-                        "settle_asset": text(of(last, "ccy")),
-                        "fund_balance_settle": figure(of(last, "balance")),
-                        "payload_sha256": answer.payload_sha256,
-                    }
-                )
-        return self._capture("adl_states", rows, tuple(payloads), f"{self.method} {path}")
-
     def _connection(self) -> tuple[Any, Transport]:
         is_new = self._client is None
         exchange, transport = super()._connection()
@@ -528,10 +496,6 @@ def _ladder(tiers: list[Any], settle_per_contract: float | None) -> list[dict[st
 
 def _times(contracts: float | None, settle_per_contract: float | None) -> float | None:
     return None if contracts is None or settle_per_contract is None else contracts * settle_per_contract
-
-
-def _changes_of(family: str, value: Any) -> list[Any]:
-    return [change for fund in _about_family(family, value) for change in records_of(fund, "details")]
 
 
 def _last_change_ms(fund: Any) -> int | None:

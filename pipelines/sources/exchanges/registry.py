@@ -81,7 +81,6 @@ EXCHANGES: dict[str, tuple[str, ...]] = {
         "tickers",
         "leverage_tiers",
         "insurance_funds",
-        "adl_states",
     ),
     "hyperliquid": (
         "instruments",

@@ -512,9 +512,11 @@ class VenueClient(ABC):
             # What names no contract is kept for quarantine.
             is_named = isinstance(symbol, str)
             if not is_named or symbol in contracts:
-                identity = self._identity(contracts[symbol]) if is_named else {"venue": self.venue}
-                columns = {"observed_at_utc": at, **told(record), "payload_sha256": answer.payload_sha256}
-                rows.append({**identity, **columns})
+                contract = contracts[symbol] if is_named else None
+                identity = {"venue": self.venue} if contract is None else self._identity(contract)
+                settle = None if contract is None else contract.market["settle"]
+                columns = {"settle_asset": settle, "observed_at_utc": at, **told(record)}
+                rows.append({**identity, **columns, "payload_sha256": answer.payload_sha256})
         return self._capture("adl_states", rows, answer.payloads, f"{self.method} {path}")
 
     # -- asking -------------------------------------------------------------------------------------------------------

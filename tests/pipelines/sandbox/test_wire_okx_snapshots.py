@@ -96,20 +96,6 @@ def test_the_fund_tells_its_total_and_one_change_a_day(ask: Ask) -> None:
     assert len(ask(FUND, limit=2, **FAMILY)[0]["details"]) == 2
 
 
-def test_changes_of_deleveraging_are_its_start_and_its_end(ask: Ask) -> None:
-    (fund,) = ask(FUND, datetime(2025, 10, 12), type="adl", **FAMILY)
-    assert [(d["adlType"], d["ccy"], d["type"]) for d in fund["details"]] == [
-        ("adl_end", "USDT", "adl"),
-        ("rate_adl_start", "USDT", "adl"),
-    ]
-    assert all(_all_text(d) for d in fund["details"])
-    assert set(fund["details"][0]) == {
-        "adlType", "amt", "balance", "ccy", "decRate", "maxBal", "maxBalTs", "ts", "type",
-    }  # fmt: skip
-    (calm,) = ask(FUND, datetime(2025, 10, 10, 12), type="adl", **FAMILY)
-    assert calm["details"] == []
-
-
 def test_liquidations_are_one_entry_newest_first_of_the_last_day(ask: Ask, wire: OkxWire) -> None:
     (entry,) = ask(LIQUIDATIONS, **FAMILY)
     assert set(entry) == {"details", "instFamily", "instId", "instType", "totalLoss", "uly"}

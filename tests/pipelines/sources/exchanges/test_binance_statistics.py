@@ -153,8 +153,9 @@ def test_the_risk_of_deleveraging_is_the_venues_rating_of_the_last_half_hour(
     at = now.replace(minute=now.minute // 30 * 30)
     told = rows.select("venue_symbol", "asset", "observed_at_utc", "occurred_at_utc", "adl_word")
     assert told.rows() == [("BTCUSDT", "BTC", now, at, word), ("SOLUSDT", "SOL", now, at, word)]
-    figures = rows.select("settle_asset", "fund_balance_settle", "pnl_ratio_frac", "adl_start_ratio_frac")
-    assert figures.null_count().row(0) == (2, 2, 2, 2), "the venue tells no figure, and none is 0"
+    assert rows["settle_asset"].to_list() == ["USDT"] * 2
+    figures = rows.select("fund_balance_settle", "pnl_ratio_frac", "adl_start_ratio_frac")
+    assert figures.null_count().row(0) == (2, 2, 2), "the venue tells no figure, and none is 0"
     assert bench.asked(RISKS) == 1
 
 

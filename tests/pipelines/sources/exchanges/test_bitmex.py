@@ -85,7 +85,7 @@ def test_instruments_are_the_inverse_and_linear_perpetuals_that_trade(sandbox: S
 
 @pytest.mark.parametrize("figure", ["1_000000", "１２３", 0, None])
 def test_a_linear_contract_without_a_readable_size_has_none(sandbox: Sandbox, figure: Any) -> None:
-    change = {"underlyingToPositionMultiplier": figure}
+    change = {"underlyingToPositionMultiplier": figure, "underlyingToSettleMultiplier": figure and 100}
     faults = spoiled(PATHS["tickers"], lambda body: [{**i, **change} for i in body])
     rows = _bench(sandbox, universe=("SOL",), faults=faults).client.instruments().rows
     assert rows.select("contract_size_base", "quantity_step_base").rows() == [(None, None)]

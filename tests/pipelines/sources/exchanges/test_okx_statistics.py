@@ -53,7 +53,6 @@ PATHS = {
     "tickers": TICKERS,
     "leverage_tiers": TIERS,
     "insurance_funds": FUND,
-    "adl_states": FUND,
 }
 
 
@@ -359,55 +358,15 @@ def test_a_fund_that_cannot_be_read_is_refused(sandbox: Sandbox, change: dict[st
     assert rejected["reason"].to_list()
 
 
-@pytest.mark.parametrize(
-    ("now", "word", "changed"),
-    [
-        (datetime(2025, 10, 10, 22, 47), "rate_adl_start", datetime(2025, 10, 10, 20)),
-        (datetime(2025, 10, 12), "adl_end", datetime(2025, 10, 11, 5)),
-    ],
-)
-def test_deleveraging_is_told_by_its_last_change(
-    sandbox: Sandbox, market: VenueMarket, inverse: VenueMarket, now: datetime, word: str, changed: datetime
-) -> None:
-    bench = _bench(sandbox, now=now)
-    rows = valid(bench.client.adl_states(), "adl_states", now).sort("venue_symbol")
-    assert rows["venue_symbol"].to_list() == sorted([INVERSE, *LINEAR])
-    assert rows.select("observed_at_utc", "occurred_at_utc", "adl_word").unique().rows() == [(now, changed, word)]
-    dollars = market.insurance_fund_usd(changed)
-    coins = dollars / inverse.price("BTC", changed)
-    by_coin = {"BTC": coins, "USDT": dollars}
-    for settle, balance in rows.select("settle_asset", "fund_balance_settle").rows():
-        assert balance == pytest.approx(by_coin[settle], rel=1e-6)
-    assert bench.asked(FUND) == 3
-
-
-def test_a_family_that_was_never_deleveraged_has_no_row(sandbox: Sandbox) -> None:
-    now = datetime(2025, 10, 10, 12)
-    assert _bench(sandbox, now=now).client.adl_states().rows.height == 0
-
-
-@pytest.mark.parametrize("change", [{"ts": None}, {"ts": "soon"}, {"adlType": "pause"}, {"adlType": "", "balance": ""}])
-def test_a_change_that_cannot_be_read_is_refused(sandbox: Sandbox, change: dict[str, Any]) -> None:
-    # The second of two: also where only an older one has no time, the last one is not known.
-    def spoil(funds: list[Any]) -> list[Any]:
-        newest, *older = funds[0]["details"]
-        which = older if "ts" in change else [newest]
-        return [{**funds[0], "details": [{**c, **change} if c in which else c for c in (newest, *older)]}]
-
-    good, rejected = judged(_bench(sandbox, _rows_spoiled(FUND, spoil)).client.adl_states(), "adl_states", NOW)
-    assert (good.height, rejected.height) == (0, 3)
-
-
 # -- faults -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dataset", list(PATHS))
 def test_a_passing_fault_does_not_change_what_lands(sandbox: Sandbox, dataset: str) -> None:
-    ours = ("payload_sha256", *(["observed_at_utc"] if dataset == "adl_states" else []))
-    calm = _fetch(sandbox, dataset)[1].rows.drop(ours)
+    calm = _fetch(sandbox, dataset)[1].rows.drop("payload_sha256")
     path = PATHS[dataset]
     bench, capture = _fetch(sandbox, dataset, Faults((Fault("torn", path=path), Fault("error", first=2, path=path))))
-    assert capture.rows.drop(ours).equals(calm)
+    assert capture.rows.drop("payload_sha256").equals(calm)
     assert len(bench.clock.slept) == 2
 
 
@@ -421,7 +380,7 @@ def test_an_answer_of_another_shape_is_a_venue_error(sandbox: Sandbox, dataset: 
     assert caught.value.code == "venue_error"
 
 
-@pytest.mark.parametrize("dataset", ["liquidations", "leverage_tiers", "insurance_funds", "adl_states"])
+@pytest.mark.parametrize("dataset", ["liquidations", "leverage_tiers", "insurance_funds"])
 def test_an_answer_about_another_family_is_a_venue_error(sandbox: Sandbox, dataset: str) -> None:
     other = {"instId": "ETH-USDT-SWAP", "instFamily": "ETH-USDT"}
     faults = _rows_spoiled(PATHS[dataset], lambda rows: [{**r, **other} for r in rows])
