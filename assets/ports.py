@@ -107,7 +107,7 @@ class RawLake(PayloadKeeper, Protocol):
         """Land batches and commit one manifest line each; returns the new generations."""
         ...
 
-    def record_outage(self, key: RawKey, code: str, note: str) -> Generation:
+    def record_outage(self, key: RawKey, code: str, note: str, *, is_synthetic: bool) -> Generation:
         """Record that a key could not be fetched, with an outage code; keeps earlier generations current."""
         ...
 

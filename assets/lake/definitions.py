@@ -211,7 +211,8 @@ def _note_outage(
 ) -> None:
     context.log.warning(f"{client.venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
     for day in days:
-        lake.record_outage(RawKey(dataset, client.venue, client.source, day), outage.code, str(outage))
+        key = RawKey(dataset, client.venue, client.source, day)
+        lake.record_outage(key, outage.code, str(outage), is_synthetic=client.is_synthetic)
 
 
 def build_import_specs(mappings: Mapping[str, Iterable[str]]) -> list[AssetSpec]:

@@ -53,7 +53,8 @@ def _lending_asset(venue: str, dataset: str) -> AssetsDefinition:
         except SourceOutage as outage:
             context.log.warning(f"{venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
             for day in days:
-                lake.record_outage(RawKey(dataset, venue, market.source, day), outage.code, str(outage))
+                key = RawKey(dataset, venue, market.source, day)
+                lake.record_outage(key, outage.code, str(outage), is_synthetic=market.is_synthetic)
             return MaterializeResult(metadata={"status": outage.code, "reason": str(outage), "rows": 0})
         except FinalityBroken as broken:
             # Asking again would only hide it: a person must look first.

@@ -49,7 +49,8 @@ def _published_asset(venue: str, dataset: str) -> AssetsDefinition:
         except SourceOutage as outage:
             context.log.warning(f"{venue} {dataset} {days[0]}..{days[-1]}: {outage.code}: {outage}")
             for day in keys:
-                lake.record_outage(RawKey(dataset, venue, client.source, day), outage.code, str(outage))
+                key = RawKey(dataset, venue, client.source, day)
+                lake.record_outage(key, outage.code, str(outage), is_synthetic=client.is_synthetic)
             return MaterializeResult(
                 metadata={"status": outage.code, "cause": outage.cause, "reason": str(outage), "rows": 0}
             )

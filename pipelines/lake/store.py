@@ -161,7 +161,7 @@ class Lake:
             origin_note=_one_line(batch.origin_note),
         )
 
-    def record_outage(self, key: RawKey, code: str, note: str) -> Generation:
+    def record_outage(self, key: RawKey, code: str, note: str, *, is_synthetic: bool) -> Generation:
         """Record that a key could not be fetched; committed generations stay current.
 
         Parameters
@@ -171,16 +171,14 @@ class Lake:
             Outage code, a plain name such as ``unreachable``.
         note : str
             One line for people, without secrets.
+        is_synthetic : bool
+            True where the silent venue is the sandbox.
         """
         check_key(key)
         if name_of(code, "outage code") == COMMITTED:
             raise LakeError(f"{COMMITTED!r} is not an outage code: commit rows, or none, where the venue answered")
         captured_at = self._clock.now()
         with self._lock():
-            # The port does not say whether the silent venue is the sandbox; its earlier lines do.
-            origins = [
-                g.is_synthetic for g in self.generations() if (g.key.venue, g.key.source) == (key.venue, key.source)
-            ]
             line = Generation(
                 position=-1,
                 key=key,
@@ -193,7 +191,7 @@ class Lake:
                 committed_at_utc=self._instant(),
                 schema_version=RAW_TABLES[key.dataset].schema_version,
                 code_version=self._code_version,
-                is_synthetic=bool(origins) and origins[-1],
+                is_synthetic=is_synthetic,
                 origin_note=_one_line(note),
             )
             return self._manifest.append([line])[0]

@@ -145,9 +145,9 @@ _MARTS = (
     _mart(
         "fct_adl_states",
         "Whether positions are closed against profitable ones, or how near to that a venue says it is. Each venue tells it in its "
-        "own way. One row per venue, symbol and look.",
-        "venue venue_symbol observed_at_utc",
-        "venue venue_symbol asset observed_at_utc occurred_at_utc adl_state adl_word settle_asset fund_balance_settle "
+        "own way. One row per venue, symbol and instant.",
+        "venue venue_symbol occurred_at_utc",
+        "venue venue_symbol asset occurred_at_utc adl_state adl_word settle_asset fund_balance_settle "
         "fund_least_settle pnl_ratio_frac adl_start_ratio_frac adl_stop_ratio_frac source is_synthetic",
         "adl_state adl_word fund_balance_settle fund_least_settle pnl_ratio_frac adl_start_ratio_frac adl_stop_ratio_frac",
     ),
@@ -382,7 +382,7 @@ MART_DAY_COLUMN: dict[str, str | None] = {
     "fct_basis_hourly": "interval_start_utc",
     "fct_long_short_ratios_hourly": "interval_start_utc",
     "fct_insurance_funds_daily": "fund_date_utc",
-    "fct_adl_states": "observed_at_utc",
+    "fct_adl_states": "occurred_at_utc",
     "fct_tickers_daily": "ticker_date_utc",
     "fct_perp_positions_daily": "position_date_utc",
     "fct_depth_hourly": "interval_start_utc",

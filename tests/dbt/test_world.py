@@ -458,7 +458,7 @@ def test_a_fund_without_a_price_is_counted_and_not_added(warehouse: Any) -> None
 
 def test_deleveraging_is_told_look_by_look(warehouse: Any) -> None:
     rows = warehouse.rows(
-        "select venue, observed_at_utc, adl_state, pnl_ratio_frac from marts.fct_adl_states order by venue, observed_at_utc"
+        "select venue, occurred_at_utc, adl_state, pnl_ratio_frac from marts.fct_adl_states order by venue, occurred_at_utc"
     )
     first, second = (datetime.combine(_day(i), time()) for i in (0, 1))
     assert rows == [

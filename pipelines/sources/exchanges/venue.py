@@ -498,14 +498,14 @@ class VenueClient(ABC):
     def _adl_states(
         self, records: list[Any], answer: Answer, path: str, told: Callable[[Any], Mapping[str, Any]]
     ) -> Capture:
-        """Return what a list of all contracts says of auto-deleveraging, of those of the universe, at our clock.
+        """Return what a list of all contracts says of auto-deleveraging, of those of the universe, at the venue's clock.
 
         Parameters
         ----------
         told : callable
             A record's columns.
         """
-        at, contracts = instant(to_ms(self._clock.now())), {c.symbol: c for c in self._contracts()[0]}
+        contracts = {c.symbol: c for c in self._contracts()[0]}
         rows = []
         for record in records:
             symbol = of(record, "symbol")
@@ -515,7 +515,7 @@ class VenueClient(ABC):
                 contract = contracts[symbol] if is_named else None
                 identity = {"venue": self.venue} if contract is None else self._identity(contract)
                 settle = None if contract is None else contract.market["settle"]
-                columns = {"settle_asset": settle, "observed_at_utc": at, **told(record)}
+                columns = {"settle_asset": settle, **told(record)}
                 rows.append({**identity, **columns, "payload_sha256": answer.payload_sha256})
         return self._capture("adl_states", rows, answer.payloads, f"{self.method} {path}")
 

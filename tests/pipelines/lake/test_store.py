@@ -116,7 +116,7 @@ def test_current_and_outages_agree_with_a_plain_replay(
         hand.at += timedelta(minutes=minutes)
         key = RawKey("candles", "binance", "ccxt", DAY + timedelta(days=day_offset))
         if what == "out":
-            lake.record_outage(key, "unreachable", "no answer")
+            lake.record_outage(key, "unreachable", "no answer", is_synthetic=False)
             told.append((hand.at, key, "unreachable"))
         else:
             (g,) = lake.commit([candles(day=key.day, close=100.0 if what == "a" else 200.0)])
@@ -161,7 +161,7 @@ def test_venue_that_had_nothing_is_a_commit_of_no_rows(lake: Lake, candles: Cand
 
 def test_outage_never_replaces_rows_and_ends_with_the_next_commit(lake: Lake, candles: Candles, clock) -> None:
     (first,) = lake.commit([candles()])
-    outage = lake.record_outage(KEY, "geoblocked", "451\nfrom the venue")
+    outage = lake.record_outage(KEY, "geoblocked", "451\nfrom the venue", is_synthetic=False)
     assert (outage.status, outage.path, outage.sha256, outage.rows_count) == ("geoblocked", None, None, 0)
     assert outage.origin_note == "451 from the venue"
     assert lake.current() == [first]
@@ -175,14 +175,17 @@ def test_outage_never_replaces_rows_and_ends_with_the_next_commit(lake: Lake, ca
 @pytest.mark.parametrize("code", ["committed", "", "Bad Gateway", "a/b"])
 def test_outage_code_must_be_a_plain_name(lake: Lake, code: str) -> None:
     with pytest.raises(LakeError):
-        lake.record_outage(KEY, code, "x")
+        lake.record_outage(KEY, code, "x", is_synthetic=False)
     assert lake.position == -1
 
 
-def test_outage_of_a_synthetic_venue_is_synthetic(lake: Lake, candles: Candles) -> None:
-    lake.commit([candles(is_synthetic=True)])
-    assert lake.record_outage(RawKey("candles", "binance", "ccxt", DAY + timedelta(days=1)), "banned", "").is_synthetic
-    assert not lake.record_outage(RawKey("candles", "bybit", "ccxt", DAY), "banned", "").is_synthetic
+@pytest.mark.parametrize("is_synthetic", [True, False])
+def test_an_outage_is_synthetic_where_the_silent_venue_is_also_in_a_new_home(
+    lake: Lake, clock, is_synthetic: bool
+) -> None:
+    lake.record_outage(KEY, "banned", "", is_synthetic=is_synthetic)
+    (found,) = Lake(lake.root, clock=clock, code_version="1.0").generations()
+    assert found.is_synthetic == is_synthetic
 
 
 HOSTILE = [
@@ -214,7 +217,7 @@ def test_hostile_names_never_reach_a_path(lake: Lake, candles: Candles, name: st
         lake.commit([candles(day=date(2026, 1, 2)), RawBatch(key, rows, batch.rejected)])
     assert "\n" not in str(caught.value)
     with pytest.raises(LakeError):
-        lake.record_outage(key, "unreachable", "x")
+        lake.record_outage(key, "unreachable", "x", is_synthetic=False)
     assert not lake.root.exists() or files_below(lake.root / "raw") == []
     assert lake.position == -1
 

@@ -86,7 +86,7 @@ def test_relations_have_the_same_types_empty_and_filled(
 ) -> None:
     if is_filled:
         lake.commit([candles(refused=1)])
-        lake.record_outage(RawKey("candles", "bybit", "ccxt", date(2026, 1, 1)), "banned", "")
+        lake.record_outage(RawKey("candles", "bybit", "ccxt", date(2026, 1, 1)), "banned", "", is_synthetic=False)
     create_raw_views(con, lake)
     for name in RAW_TABLES:
         assert described(con, name) == columns_of(name)
@@ -144,7 +144,7 @@ def test_views_show_the_current_generation_or_the_one_of_an_instant(
     then = clock.now()
     clock.tick()
     lake.commit([candles(close=200.0)])
-    lake.record_outage(RawKey("candles", "okx", "ccxt", date(2026, 1, 1)), "geoblocked", "")
+    lake.record_outage(RawKey("candles", "okx", "ccxt", date(2026, 1, 1)), "geoblocked", "", is_synthetic=False)
     now_hash = create_raw_views(con, lake)
     assert con.execute("select distinct open_quote from raw.candles").fetchall() == [(200.0,)]
     assert con.execute("select venue, reason from raw.outages").fetchall() == [("okx", "geoblocked")]
@@ -161,14 +161,14 @@ def test_hash_says_what_is_there_and_not_when_it_came(
     batches = [candles(), candles(venue="bybit", refused=1)]
     outage = RawKey("candles", "okx", "ccxt", date(2026, 1, 1))
     lake.commit(batches)
-    lake.record_outage(outage, "banned", "first")
+    lake.record_outage(outage, "banned", "first", is_synthetic=False)
     first = create_raw_views(con, lake)
     clock.tick(days=3)
     lake.commit(list(reversed(batches)))
-    lake.record_outage(outage, "banned", "second")
+    lake.record_outage(outage, "banned", "second", is_synthetic=False)
     assert create_raw_views(con, lake) == first
     elsewhere = Lake(tmp_path / "other", clock=clock, code_version="2.0")
-    elsewhere.record_outage(outage, "banned", "")
+    elsewhere.record_outage(outage, "banned", "", is_synthetic=False)
     elsewhere.commit(list(reversed(batches)))
     assert create_raw_views(con, elsewhere) == first
 
@@ -179,12 +179,12 @@ def test_hash_changes_with_anything_that_matters(
 ) -> None:
     outage = RawKey("candles", "okx", "ccxt", date(2026, 1, 1))
     lake.commit([candles(refused=1)])
-    lake.record_outage(outage, "banned", "")
+    lake.record_outage(outage, "banned", "", is_synthetic=False)
     before = create_raw_views(con, lake)
     if what == "outage":
-        lake.record_outage(replace(outage, day=date(2026, 1, 2)), "banned", "")
+        lake.record_outage(replace(outage, day=date(2026, 1, 2)), "banned", "", is_synthetic=False)
     elif what == "code":
-        lake.record_outage(outage, "geoblocked", "")
+        lake.record_outage(outage, "geoblocked", "", is_synthetic=False)
     else:
         change = {
             "rows": {"refused": 1, "close": 7.0},

@@ -32,6 +32,8 @@ from pipelines.sources.exchanges.venue import VenueClient
 from pipelines.sources.gate import Gate
 from quality.schemas.raw import RAW_TABLES
 
+pytestmark = pytest.mark.long
+
 # The market crashes on the running day: every venue has something to tell of every dataset.
 FIRST, DAY, NOW = date(2025, 9, 1), date(2025, 9, 3), datetime(2025, 9, 4, 23, 30)
 OUTAGES = {"unreachable", "rate_limited", "banned", "geoblocked", "venue_error"}

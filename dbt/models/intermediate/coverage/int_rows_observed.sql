@@ -8,7 +8,7 @@
     'liquidations': ('int_liquidations_ranked', 'interval_start_utc', 'count(*)'),
     'long_short_ratios': ('int_long_short_ratios_ranked', 'interval_start_utc', 'count(*)'),
     'insurance_funds': ('int_insurance_funds_ranked', 'capture_date_utc', 'count(*)'),
-    'adl_states': ('int_adl_states_ranked', 'observed_at_utc', 'count(*)'),
+    'adl_states': ('int_adl_states_ranked', 'occurred_at_utc', 'count(*)'),
     'tickers': ('int_tickers_ranked', 'capture_date_utc', 'count(*)'),
     'perp_positions': ('int_perp_positions_ranked', 'capture_date_utc', 'count(*)'),
     'leverage_tiers': ('int_leverage_tiers_ranked', 'observed_at_utc', 'count(*)'),

@@ -1,2 +1,2 @@
-{#- The bucket is the look. -#}
-{{ rank_sources(ref('stg_lake__adl_states'), bucket=['venue', 'venue_symbol', 'observed_at_utc']) }}
+{#- The bucket is the venue's instant: two looks that saw the same are one. -#}
+{{ rank_sources(ref('stg_lake__adl_states'), bucket=['venue', 'venue_symbol', 'occurred_at_utc']) }}

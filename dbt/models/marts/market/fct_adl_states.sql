@@ -4,7 +4,6 @@ select
     venue,
     venue_symbol,
     asset,
-    observed_at_utc,
     occurred_at_utc,
     case
         when adl_word is not null then adl_word || '_risk'

@@ -2,7 +2,6 @@ select
     venue,
     venue_symbol,
     asset,
-    observed_at_utc,
     occurred_at_utc,
     adl_word,
     settle_asset,
