@@ -673,6 +673,7 @@ class VenueClient(ABC):
 
 
 def _step(contract: Contract, of_what: str, made_of: tuple[str, ...]) -> float | None:
-    entry = contract.market["info"]
-    is_told = all(figure(of(entry, name)) is not None for name in made_of)
+    told = [of(contract.market["info"], name) for name in made_of]
+    # ccxt counts the blanks around a figure as decimals.
+    is_told = all(figure(value) is not None and str(value).strip() == str(value) for value in told)
     return figure(contract.market["precision"][of_what]) if is_told else None

@@ -113,9 +113,15 @@ def test_a_contract_that_is_none_of_ours_is_left_out_and_named(sandbox: Sandbox,
         ("sizeMultiplier", "quantity_step_base"),
     ],
 )
-def test_a_step_in_digits_of_another_script_is_no_step(sandbox: Sandbox, field: str, step: str) -> None:
-    wide = spoiled(f"{PATH}/contracts", lambda b: {**b, "data": [{**c, field: "１２３"} for c in b["data"]]})
-    assert _bench(sandbox, wide).client.instruments().rows[step].to_list() == [None]
+def test_a_step_in_digits_of_another_script_or_between_blanks_is_no_step(
+    sandbox: Sandbox, field: str, step: str
+) -> None:
+    for figure in ("１２３", " 0.01 "):
+        change = {field: figure}
+        faults = spoiled(
+            f"{PATH}/contracts", lambda b, change=change: {**b, "data": [{**c, **change} for c in b["data"]]}
+        )
+        assert _bench(sandbox, faults).client.instruments().rows[step].to_list() == [None]
     assert _bench(sandbox).client.instruments().rows[step].to_list() == [0.01]
 
 
