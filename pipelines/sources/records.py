@@ -134,3 +134,19 @@ def must_be_about(records: list[Any], name: str, symbol: str) -> list[Any]:
     if any(isinstance(v, dict) and v.get(name, symbol) != symbol for v in records):
         raise WrongShape("holds a record about another symbol")
     return records
+
+
+def must_be_in_order(records: list[Any], clock: Callable[[Any], int | None]) -> list[Any]:
+    """Return the records of a list that knows no bounds; refuse them where their times go neither up nor down.
+
+    A clock that is wrong among neighbours would stand beside the record whose time it took, or in its place.
+
+    Raises
+    ------
+    WrongShape
+        Where the times that can be read are in neither order.
+    """
+    times = [at for at in map(clock, records) if at is not None]
+    if times not in (sorted(times), sorted(times, reverse=True)):
+        raise WrongShape("holds records in no order of time")
+    return records

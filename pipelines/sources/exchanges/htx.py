@@ -20,7 +20,15 @@ from assets.ports import Capture
 from pipelines.sources.exchanges.liquidations import STREAMS, ContractTerms, WireLiquidation, read, row_of
 from pipelines.sources.exchanges.venue import HOUR_MS, VenueClient
 from pipelines.sources.journal import Walk
-from pipelines.sources.records import Contract, Request, WireBook, WrongShape, must_be_about, records_of
+from pipelines.sources.records import (
+    Contract,
+    Request,
+    WireBook,
+    WrongShape,
+    must_be_about,
+    must_be_in_order,
+    records_of,
+)
 from pipelines.sources.transport import Transport
 from pipelines.sources.wire_values import figure, instant, ms_of, ms_of_seconds, of, to_ms
 
@@ -78,7 +86,7 @@ def _settlements(value: Any, contract: Contract) -> list[Any]:
 def _held(value: Any, contract: Contract) -> list[Any]:
     if of(of(value, "data"), "contract_code") not in (None, contract.symbol):
         raise WrongShape("is about another symbol")
-    return records_of(value, "data", "tick")
+    return must_be_in_order(records_of(value, "data", "tick"), lambda v: ms_of(of(v, "ts")))
 
 
 def _liquidated(value: Any, contract: Contract) -> list[WireLiquidation]:

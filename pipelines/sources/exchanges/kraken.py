@@ -22,7 +22,7 @@ from typing import Any
 
 from assets.ports import Capture
 from pipelines.sources.exchanges.venue import VenueClient
-from pipelines.sources.records import Contract, Request, WireBook, records_of
+from pipelines.sources.records import Contract, Request, WireBook, must_be_in_order, records_of
 from pipelines.sources.wire_values import figure, instant, iso_ms_of, ms_of, of, to_ms
 
 # No page gives the most candles of an answer; ccxt relies on 2,000. One less, as a window's edge is a candle too.
@@ -84,7 +84,7 @@ class Kraken(VenueClient):
                 "publicGetHistoricalfundingrates",
                 _FUNDING_PATH,
                 {"symbol": contract.symbol},
-                lambda value: records_of(value, "rates"),
+                lambda value: must_be_in_order(records_of(value, "rates"), lambda v: iso_ms_of(of(v, "timestamp"))),
             )
             payloads += answer.payloads
             for record in shown:

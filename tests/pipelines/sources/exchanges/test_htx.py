@@ -142,3 +142,14 @@ def test_an_error_inside_a_200_is_an_outage(sandbox: Sandbox, body: Any, code: s
 def test_with_a_base_url_no_address_of_the_venue_is_left(sandbox: Sandbox) -> None:
     exchange, _ = _bench(sandbox).client._connection()
     assert set(exchange.urls["api"].values()) == {sandbox.base_url}
+
+
+def test_open_interest_stamped_a_day_early_is_a_venue_error_and_not_that_of_its_hour(sandbox: Sandbox) -> None:
+    def moved(body: Any) -> Any:
+        newest = max(r["ts"] for r in body["data"]["tick"])
+        held = [{**r, "ts": r["ts"] - 86_400_000} if r["ts"] == newest else r for r in body["data"]["tick"]]
+        return {**body, "data": {**body["data"], "tick": held}}
+
+    faults = spoiled(OPEN_INTEREST, moved)
+    with pytest.raises(SourceOutage, match="in no order of time"):
+        _bench(sandbox, faults).client.open_interest(date(2025, 10, 11))

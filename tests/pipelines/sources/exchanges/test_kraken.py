@@ -212,6 +212,17 @@ def test_another_shape_is_a_venue_error(sandbox: Sandbox, dataset: str, shape: A
     assert caught.value.code == "venue_error"
 
 
+def test_a_rate_stamped_a_day_early_is_a_venue_error_and_not_a_second_one_of_that_day(sandbox: Sandbox) -> None:
+    def moved(body: Any) -> Any:
+        *rates, last = body["rates"]
+        early = datetime.fromisoformat(last["timestamp"]) - timedelta(days=1)
+        return {**body, "rates": [*rates, {**last, "timestamp": early.isoformat()}]}
+
+    bench = _bench(sandbox, universe=("SOL",), faults=spoiled(PATHS["funding_rates"], moved))
+    with pytest.raises(SourceOutage, match="in no order of time"):
+        bench.client.funding_rates(NOW.date() - timedelta(days=1))
+
+
 def test_an_error_in_the_answer_is_the_venues(sandbox: Sandbox) -> None:
     faults = spoiled(PATHS["tickers"], lambda _: {"result": "error", "error": "unknownError"})
     with pytest.raises(SourceOutage) as caught:
